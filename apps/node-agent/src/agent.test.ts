@@ -1,0 +1,558 @@
+/** The loop against a real origin, with the server's side of each sync played by the test. */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { RouterInputs, RouterOutputs } from "@dispatcher/client";
+import { DispatcherError } from "@dispatcher/core";
+import type { AssetId, AssignmentId } from "@dispatcher/core";
+import { startOrigin, waitFor } from "@dispatcher/testbed";
+import { expect, test } from "vitest";
+import { aCopy, aGrant, aHome, aLog, aNode } from "../test/support/a-home.ts";
+import type { LogLine } from "../test/support/a-home.ts";
+import { runAgent } from "./agent.ts";
+import type { AgentOptions } from "./agent.ts";
+import { AssignmentJournal } from "./assignment-journal.ts";
+import type { Grant } from "./assignment-journal.ts";
+import { partialPath } from "./home.ts";
+import type { Home } from "./home.ts";
+import { Inventory } from "./inventory.ts";
+import { askStatus } from "./status-socket.ts";
+
+type Input = RouterInputs["node"]["sync"];
+type Output = RouterOutputs["node"]["sync"];
+type Answer = (input: Input) => Partial<Output> | Promise<Partial<Output>>;
+
+const BYTES = randomBytes(300_000);
+const QUIET_MS = 60_000;
+
+/** As the server does it where nothing is wrong: every report is accepted, every open lease stands. */
+function accept(input: Input): Output {
+  const reports = [...input.finished, ...input.failed, ...input.released];
+  return {
+    nowMs: 0,
+    nextSyncMs: QUIET_MS,
+    reports: reports.map(({ assignmentId, term }) => ({
+      assignmentId: assignmentId as AssignmentId,
+      term,
+      outcome: "accepted" as const,
+    })),
+    leases: input.open.map(({ assignmentId, term, wantBytes }) => ({
+      assignmentId: assignmentId as AssignmentId,
+      term,
+      expiresAtMs: 0,
+      reservedBytes: wantBytes ?? 2 ** 20,
+    })),
+    grants: [],
+    cancels: [],
+    refusal: null,
+    inventoryWanted: false,
+    message: null,
+  };
+}
+
+const granting = (...grants: Grant[]): Partial<Output> => ({
+  grants: grants.map((grant) => ({ ...grant, expiresAtMs: 0 })),
+});
+
+const away: Answer = () => Promise.reject(new DispatcherError("SERVER_UNREACHABLE", "No answer."));
+const often: Answer = () => ({ nextSyncMs: 200 });
+const underTermFive: Answer = (input) => ({ leases: accept(input).leases.map((lease) => ({ ...lease, term: 5 })) });
+const reserveNoMore: Answer = (input) => ({
+  leases: accept(input).leases.map((lease) => ({ ...lease, reservedBytes: 100_000 })),
+});
+
+/** Each sync takes the next of `answers`; after the last, everything is accepted. */
+class PlayedServer {
+  readonly inputs: Input[] = [];
+  readonly times: number[] = [];
+  readonly answers: Answer[];
+  concurrency = 0;
+  concurrencyPeak = 0;
+
+  constructor(...answers: Answer[]) {
+    this.answers = answers;
+  }
+
+  readonly sync = async (input: Input): Promise<Output> => {
+    this.times.push(performance.now());
+    this.inputs.push(input);
+    this.concurrency += 1;
+    this.concurrencyPeak = Math.max(this.concurrencyPeak, this.concurrency);
+    try {
+      return { ...accept(input), ...(await this.answers.shift()?.(input)) };
+    } finally {
+      this.concurrency -= 1;
+    }
+  };
+
+  /** All reports of one kind, over all syncs. */
+  all<Kind extends "finished" | "failed" | "released">(kind: Kind): readonly Input[Kind][number][] {
+    return this.inputs.flatMap<Input[Kind][number]>((input) => [...input[kind]]);
+  }
+}
+
+type RunningAgent = AsyncDisposable & {
+  readonly lines: readonly LogLine[];
+  /** Resolves with null, or the error the agent ended with. */
+  readonly ended: Promise<unknown>;
+  stop(): Promise<unknown>;
+};
+
+function start(home: Home, server: PlayedServer, options: Partial<AgentOptions> = {}): RunningAgent {
+  const controller = new AbortController();
+  const { log, lines } = aLog();
+  const ended = runAgent(
+    {
+      home,
+      node: aNode(),
+      capacityBytes: 2 ** 30,
+      marginBytes: 0,
+      concurrency: 2,
+      patienceMs: 5000,
+      stopAfterMs: 10_000,
+      pid: 1,
+      log,
+      sync: server.sync,
+      random: () => 0.1,
+      ...options,
+    },
+    controller.signal,
+  ).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  const stop = (): Promise<unknown> => {
+    controller.abort();
+    return ended;
+  };
+  return {
+    lines,
+    ended,
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
+    },
+  };
+}
+
+function grantOf(url: string, index = 1, asset: Partial<Grant["asset"]> = {}): Grant {
+  const hex = createHash("sha1").update(BYTES).digest("hex");
+  return aGrant({
+    assignmentId: String(index) as AssignmentId,
+    asset: {
+      id: String(index * 10) as AssetId,
+      url: `${url}/data-${index}.csv`,
+      path: `data-${index}.csv`,
+      sizeBytes: BYTES.length,
+      digest: { algorithm: "sha1", hex },
+      ...asset,
+    },
+  });
+}
+
+const anOrigin = (options: Omit<Parameters<typeof startOrigin>[0], "files"> = {}) =>
+  startOrigin({ files: new Map(Array.from({ length: 8 }, (_, index) => [`data-${index}.csv`, BYTES])), ...options });
+
+const eventsOf = (agent: RunningAgent, event: string) => agent.lines.filter((line) => line.event === event);
+
+test("what is granted is fetched, stored and reported once", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const server = new PlayedServer(() => granting(grantOf(origin.url)));
+  await using agent = start(place.home, server);
+  await waitFor(
+    "the report to be answered",
+    () => server.inputs.at(-1)?.finished.length === 0 || server.inputs.length > 1,
+  );
+  await agent.stop();
+
+  expect(server.inputs[0]).toMatchObject({ agentVersion: "0.1.0", schemes: ["http", "https"], wants: 4, open: [] });
+  expect(server.all("finished")).toEqual([
+    {
+      assignmentId: "1",
+      term: 1,
+      sizeBytes: BYTES.length,
+      sha256: createHash("sha256").update(BYTES).digest("hex"),
+      digest: { algorithm: "sha1", hex: createHash("sha1").update(BYTES).digest("hex") },
+      etag: expect.any(String) as string,
+      lastModified: expect.any(String) as string,
+      fetchMs: expect.any(Number) as number,
+      fetchedBytes: BYTES.length,
+    },
+  ]);
+  expect(await readFile(join(place.home.filesFolder, "10", "data-1.csv"))).toEqual(BYTES);
+  expect(await readdir(place.home.assignmentsFolder)).toEqual([]);
+  expect(await readdir(place.home.partialFolder)).toEqual([]);
+  expect(JSON.stringify(agent.lines)).not.toContain("secret-key");
+});
+
+test("a report is sent again until it is answered, and a server that is away stops no fetch", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const server = new PlayedServer(() => granting(grantOf(origin.url)), away, away, away);
+  await using agent = start(place.home, server);
+  await waitFor("the fourth attempt", () => server.inputs.length >= 5);
+  await agent.stop();
+  expect(server.inputs.map(({ finished }) => finished.length)).toEqual([0, 1, 1, 1, 1]);
+  expect(eventsOf(agent, "sync.failed").map(({ code }) => code)).toEqual(Array(3).fill("SERVER_UNREACHABLE"));
+  expect(await readdir(place.home.assignmentsFolder)).toEqual([]);
+});
+
+test("reports of one moment go together, and syncs neither overlap nor crowd", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const grants = [1, 2, 3, 4, 5, 6].map((index) => grantOf(origin.url, index));
+  const server = new PlayedServer(
+    () => granting(...grants),
+    // Longer than the fetches take: their reports come up while a sync is under way.
+    async (input) => {
+      await waitFor("the other files", async () => (await readdir(place.home.inventoryFolder)).length === 6);
+      return accept(input);
+    },
+  );
+  await using agent = start(place.home, server);
+  await waitFor("all reports", () => server.all("finished").length === 6);
+  await agent.stop();
+  expect(server.inputs.length).toBeLessThanOrEqual(3);
+  expect(server.concurrencyPeak).toBe(1);
+  const pauses = server.times.slice(1).map((time, index) => time - (server.times[index] ?? 0));
+  expect(Math.min(...pauses)).toBeGreaterThan(195);
+});
+
+test("no more fetches at once than told, and no more leases asked for than twice as many", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ bytesPerSecond: 3_000_000 });
+  const grants = [1, 2, 3].map((index) => grantOf(origin.url, index));
+  const server = new PlayedServer(
+    () => granting(...grants),
+    () => ({ nextSyncMs: 200 }),
+  );
+  await using agent = start(place.home, server, { concurrency: 1 });
+  await waitFor("all reports", () => server.all("finished").length === 3);
+  expect(server.inputs[0]?.wants).toBe(2);
+  expect(server.inputs.filter(({ open }) => open.length >= 2).every(({ wants }) => wants === 0)).toBe(true);
+  expect(origin.concurrencyPeak).toBe(1);
+  await agent.stop();
+});
+
+test("open assignments are listed with their progress", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+  const server = new PlayedServer(
+    () => ({ ...granting(grantOf(origin.url, 1), grantOf(origin.url, 2)), nextSyncMs: 200 }),
+    ...Array<Answer>(20).fill(often),
+  );
+  await using agent = start(place.home, server, { concurrency: 1, stopAfterMs: 0 });
+  await waitFor("the progress", () => server.inputs.at(-1)?.open[0]?.bytesDone === 100_000);
+  expect(server.inputs.at(-1)?.open).toEqual([
+    { assignmentId: "1", term: 1, state: "running", bytesDone: 100_000 },
+    { assignmentId: "2", term: 1, state: "waiting", bytesDone: 0 },
+  ]);
+  const status = await askStatus(place.home.socket);
+  expect(status?.open).toMatchObject([
+    { path: "data-1.csv", isRunning: true, bytesDone: 100_000 },
+    { isRunning: false },
+  ]);
+  await agent.stop();
+});
+
+test("a failure is reported with its class and its file is gone", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({
+    faults: {
+      "data-1.csv": { kind: "wrong-bytes" },
+      "data-2.csv": { kind: "status", status: 503, retryAfter: "9" },
+      "data-3.csv": { kind: "status", status: 404 },
+    },
+  });
+  const server = new PlayedServer(() => granting(...[1, 2, 3].map((index) => grantOf(origin.url, index))));
+  await using agent = start(place.home, server);
+  await waitFor("the reports", () => server.all("failed").length === 3);
+  await agent.stop();
+  expect(server.all("failed").toSorted((a, b) => a.assignmentId.localeCompare(b.assignmentId))).toMatchObject([
+    { assignmentId: "1", code: "BAD_DIGEST" },
+    { assignmentId: "2", code: "THROTTLED", retryAfterMs: 9000 },
+    { assignmentId: "3", code: "NOT_FOUND" },
+  ]);
+  expect(await readdir(place.home.partialFolder)).toEqual([]);
+  expect(await readdir(place.home.filesFolder)).toEqual([]);
+});
+
+test("a cancelled fetch stops and drops its bytes", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+  const server = new PlayedServer(
+    () => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }),
+    async () => {
+      await waitFor("some bytes", async () => (await stat(partialPath(place.home, "1" as AssignmentId))).size > 0);
+      return { leases: [], cancels: [{ assignmentId: "1" as AssignmentId, reason: "enough copies" }], nextSyncMs: 200 };
+    },
+  );
+  await using agent = start(place.home, server);
+  await waitFor("the sync after the cancel", () => server.inputs.length === 3);
+  expect(server.inputs[2]).toMatchObject({ open: [], released: [], failed: [] });
+  expect(await readdir(place.home.partialFolder)).toEqual([]);
+  expect(await readdir(place.home.assignmentsFolder)).toEqual([]);
+  expect(eventsOf(agent, "asset.cancelled")).toMatchObject([{ reason: "enough copies" }]);
+  await waitFor("the connection to end", () => origin.concurrency === 0);
+});
+
+test("a file of unknown size takes more room only when the server reserves it", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "no-length" } } });
+  const unknown = { ...grantOf(origin.url, 1, { sizeBytes: null, digest: null }), reservedBytes: 100_000 };
+  const sizes: number[] = [];
+  const server = new PlayedServer(
+    () => granting(unknown),
+    async (input) => {
+      sizes.push((await stat(partialPath(place.home, unknown.assignmentId))).size);
+      return accept(input);
+    },
+  );
+  await using agent = start(place.home, server);
+  await waitFor("the report", () => server.all("finished").length === 1);
+  await agent.stop();
+  expect(server.inputs[1]?.open[0]?.wantBytes).toBe(200_000);
+  expect(sizes[0]).toBeLessThanOrEqual(100_000);
+});
+
+test("a file whose origin tells a size that is not reserved is given back, without a byte of it", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const unknown = { ...grantOf(origin.url, 1, { sizeBytes: null, digest: null }), reservedBytes: 100_000 };
+  const server = new PlayedServer(() => granting(unknown), reserveNoMore);
+  await using agent = start(place.home, server);
+  await waitFor("the release", () => server.all("released").length === 1);
+  await agent.stop();
+  expect(server.inputs[1]?.open).toMatchObject([{ wantBytes: BYTES.length, bytesDone: 0 }]);
+  expect(server.all("released")[0]?.reason).toBe(`It needs ${BYTES.length} bytes; 100000 are reserved.`);
+  expect(await readdir(place.home.partialFolder)).toEqual([]);
+});
+
+test("a file bigger than the disk has to give beside the margin is a full disk", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const server = new PlayedServer(() => granting(grantOf(origin.url)));
+  await using agent = start(place.home, server, { marginBytes: 2 ** 52, capacityBytes: 2 ** 53 - 1 });
+  await waitFor("the failure", () => server.all("failed").length === 1);
+  expect(server.all("failed")).toMatchObject([{ code: "DISK_FULL" }]);
+  // Offered is what the disk really has, whatever was promised.
+  expect(server.inputs[0]?.offeredBytes).toBe(server.inputs[0]?.freeBytes);
+  await agent.stop();
+});
+
+test("a newer term is used from then on", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ bytesPerSecond: 600_000 });
+  const server = new PlayedServer(() => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }), underTermFive);
+  await using agent = start(place.home, server);
+  await waitFor("the report", () => server.all("finished").length === 1);
+  expect(server.all("finished")).toMatchObject([{ assignmentId: "1", term: 5 }]);
+  await agent.stop();
+});
+
+test("a stop lets fetches finish in their time and gives back what has not begun", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ bytesPerSecond: 600_000 });
+  const server = new PlayedServer(() => granting(grantOf(origin.url, 1), grantOf(origin.url, 2)));
+  await using agent = start(place.home, server, { concurrency: 1 });
+  await waitFor("the fetch", () => origin.requests.length === 1);
+  expect(await agent.stop()).toBeNull();
+  expect(server.all("finished")).toMatchObject([{ assignmentId: "1" }]);
+  expect(server.all("released")).toMatchObject([{ assignmentId: "2", reason: "The node stops." }]);
+  expect(server.inputs.slice(1).every(({ wants }) => wants === 0)).toBe(true);
+  expect(origin.requests).toHaveLength(1);
+  expect(await readdir(place.home.assignmentsFolder)).toEqual([]);
+});
+
+test("a stop gives back what does not finish in its time, with one last sync", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+  const server = new PlayedServer(() => granting(grantOf(origin.url)));
+  await using agent = start(place.home, server, { stopAfterMs: 50 });
+  await waitFor(
+    "some bytes",
+    async () => (await stat(partialPath(place.home, "1" as AssignmentId)).catch(() => null))?.size,
+  );
+  expect(await agent.stop()).toBeNull();
+  expect(server.inputs).toHaveLength(2);
+  expect(server.inputs[1]).toMatchObject({ open: [], released: [{ assignmentId: "1" }], wants: 0 });
+  expect(await readdir(place.home.partialFolder)).toEqual([]);
+  expect(eventsOf(agent, "agent.stopped")).toHaveLength(1);
+});
+
+test("a stop while the server is away ends all the same, and the next start reports", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+  const first = new PlayedServer(() => granting(grantOf(origin.url)), ...Array<Answer>(20).fill(away));
+  await using agent = start(place.home, first, { stopAfterMs: 0 });
+  await waitFor("the fetch", () => origin.requests.length === 1);
+  expect(await agent.stop()).toBeNull();
+  const second = new PlayedServer();
+  await using next = start(place.home, second);
+  await waitFor("the release", () => second.all("released").length === 1);
+  await next.stop();
+});
+
+test("a stop during a sync that hangs waits for it only so long", { timeout: 15_000 }, async () => {
+  await using place = await aHome();
+  const server = new PlayedServer();
+  const hanging = Promise.withResolvers<Output>();
+  await using agent = start(place.home, server, {
+    sync: (input, signal) => {
+      void server.sync(input);
+      signal.addEventListener("abort", () => hanging.reject(signal.reason as Error));
+      return hanging.promise;
+    },
+  });
+  await waitFor("the sync", () => server.inputs.length === 1);
+  expect(await agent.stop()).toBeNull();
+});
+
+test.each(["KEY_INVALID", "KEY_MISSING", "NODE_RETIRED"] as const)(
+  "%s ends the agent and keeps its work",
+  async (code) => {
+    await using place = await aHome();
+    await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+    const server = new PlayedServer(
+      () => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }),
+      async () => {
+        await waitFor("some bytes", async () => (await stat(partialPath(place.home, "1" as AssignmentId))).size > 0);
+        throw new DispatcherError(code, "Not you.");
+      },
+    );
+    await using agent = start(place.home, server);
+    expect(await agent.ended).toMatchObject({ code });
+    expect((await stat(partialPath(place.home, "1" as AssignmentId))).size).toBeGreaterThan(0);
+    expect((await AssignmentJournal.open(place.home)).listIn("open")).toHaveLength(1);
+  },
+);
+
+test("a start goes on with the open assignments and the bytes it finds", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000, requests: 1 } } });
+  const refuse: Answer = async () => {
+    await waitFor("some bytes", async () => (await stat(partialPath(place.home, "1" as AssignmentId))).size >= 60_000);
+    throw new DispatcherError("KEY_INVALID", "Not now.");
+  };
+  const first = new PlayedServer(() => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }), refuse);
+  await using killed = start(place.home, first);
+  await killed.ended;
+
+  const second = new PlayedServer();
+  await using agent = start(place.home, second);
+  await waitFor("the report", () => second.all("finished").length === 1);
+  await agent.stop();
+  expect(second.inputs[0]?.open).toMatchObject([{ assignmentId: "1", term: 1 }]);
+  expect(second.inputs[0]?.open[0]?.bytesDone).toBeGreaterThanOrEqual(60_000);
+  expect(origin.requests.at(-1)).toMatchObject({ status: 206 });
+  expect(second.all("finished")[0]?.fetchedBytes).toBeLessThan(BYTES.length);
+});
+
+test("an asset that is held already is reported and not fetched again", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const digest = { algorithm: "sha1", hex: createHash("sha1").update(BYTES).digest("hex") } as const;
+  const copy = aCopy(BYTES, { assetId: "10" as AssetId, name: "data-1.csv", digest });
+  await mkdir(join(place.home.filesFolder, "10"));
+  await writeFile(join(place.home.filesFolder, "10", "data-1.csv"), BYTES);
+  await (await Inventory.open(place.home)).add(copy);
+  const server = new PlayedServer(() => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }));
+  await using agent = start(place.home, server);
+  await waitFor("the report", () => server.all("finished").length === 1);
+  await agent.stop();
+  expect(server.all("finished")).toMatchObject([{ assignmentId: "1", sha256: copy.sha256, fetchedBytes: 0 }]);
+  expect(origin.requests).toHaveLength(0);
+});
+
+test.each([
+  ["DIGEST_MISMATCH", 0],
+  ["SIZE_MISMATCH", 0],
+  ["COPIES_FULL", 1],
+  ["LEASE_TERM_STALE", 1],
+] as const)("a finished copy rejected with %s leaves %i file", async (code, files) => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const reject: Answer = (input) => ({
+    reports: accept(input).reports.map((report) => ({ ...report, outcome: "rejected" as const, code, message: "No." })),
+    nextSyncMs: 200,
+  });
+  const server = new PlayedServer(() => granting(grantOf(origin.url)), reject);
+  await using agent = start(place.home, server);
+  await waitFor("the sync after the rejection", () => server.inputs.length === 3);
+  expect(server.inputs[2]?.finished).toEqual([]);
+  expect(await readdir(place.home.filesFolder)).toHaveLength(files);
+  expect(await readdir(place.home.inventoryFolder)).toHaveLength(files);
+  expect(eventsOf(agent, "report.rejected")).toMatchObject([{ code }]);
+  await agent.stop();
+});
+
+test("the inventory is sent when it is asked for, without files that are missing or cut short", async () => {
+  await using place = await aHome();
+  const inventory = await Inventory.open(place.home);
+  for (const [id, kept] of Object.entries({ 10: BYTES.length, 20: 5, 30: null })) {
+    await inventory.add(aCopy(BYTES, { assetId: id as AssetId }));
+    await mkdir(join(place.home.filesFolder, id));
+    if (kept !== null) await writeFile(join(place.home.filesFolder, id, "data.csv"), BYTES.subarray(0, kept));
+  }
+  const server = new PlayedServer(() => ({ inventoryWanted: true }));
+  await using agent = start(place.home, server);
+  await waitFor("the inventory", () => server.inputs.length === 2);
+  await agent.stop();
+  expect(server.inputs[0]?.inventory).toBeUndefined();
+  expect(server.inputs[1]?.inventory).toEqual([
+    { assetId: "10", sizeBytes: BYTES.length, sha256: aCopy(BYTES).sha256 },
+  ]);
+});
+
+test("a node with room asks again when its refusal says, and tells why it has no work", async () => {
+  await using place = await aHome();
+  const server = new PlayedServer(() => ({
+    refusal: { reason: "NODE_FULL", missingBytes: 2048, retryAfterMs: 300 },
+    message: "Thank you for your help.",
+  }));
+  await using agent = start(place.home, server);
+  await waitFor("the second sync", () => server.inputs.length === 2);
+  expect((server.times[1] ?? 0) - (server.times[0] ?? 0)).toBeLessThan(5000);
+  expect(eventsOf(agent, "work.refused")).toMatchObject([{ reason: "NODE_FULL", missingBytes: 2048 }]);
+  expect(eventsOf(agent, "server.message")).toMatchObject([{ msg: "Thank you for your help." }]);
+  await agent.stop();
+});
+
+test("a grant that could lead out of the home is left alone", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin();
+  const evil = grantOf(origin.url, 1, { id: "../../evil" as AssetId });
+  const server = new PlayedServer(() => ({
+    ...granting(evil, grantOf(origin.url, 2, { path: "../../../etc/passwd" })),
+  }));
+  await using agent = start(place.home, server);
+  await waitFor("the report", () => server.all("finished").length === 1);
+  await agent.stop();
+  expect(eventsOf(agent, "grant.unreadable")).toHaveLength(1);
+  expect(await readFile(join(place.home.filesFolder, "20", "passwd"))).toEqual(BYTES);
+});
+
+test("a second agent in the same home is refused, and the first goes on", async () => {
+  await using place = await aHome();
+  await using first = start(place.home, new PlayedServer());
+  await waitFor("the first", () => eventsOf(first, "agent.started").length === 1);
+  await using second = start(place.home, new PlayedServer());
+  expect(await second.ended).toMatchObject({ code: "HOME_IN_USE" });
+  expect(await askStatus(place.home.socket)).toMatchObject({ live: { pid: 1, isStopping: false } });
+  expect(await first.stop()).toBeNull();
+});
+
+test("a copy that cannot be entered in the inventory is a failure of this node, and its bytes go", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "status", status: 404 } } });
+  const server = new PlayedServer(async (input) => {
+    await rm(place.home.inventoryFolder, { recursive: true });
+    return { ...accept(input), ...granting(grantOf(origin.url, 1), grantOf(origin.url, 2)) };
+  });
+  await using agent = start(place.home, server);
+  await waitFor("both reports", () => server.all("failed").length === 2);
+  await agent.stop();
+  expect(new Set(server.all("failed").map(({ code }) => code))).toEqual(new Set(["NOT_FOUND", "DISK_ERROR"]));
+  expect(await readdir(place.home.filesFolder)).toEqual([]);
+});

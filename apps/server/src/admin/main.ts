@@ -1,0 +1,179 @@
+import { DispatcherError, describeFailure } from "@dispatcher/core";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readConfig } from "../config.ts";
+import { createLog } from "../log.ts";
+import { openStorage } from "../storage.ts";
+import { VERSION } from "../version.ts";
+import { createAdminCaller, fromCaller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { showAssets } from "./commands/assets.ts";
+import { runImport } from "./commands/import.ts";
+import { showNodes } from "./commands/nodes.ts";
+import { showStatus } from "./commands/status.ts";
+import { showAge } from "./show.ts";
+import type { OutputFormat } from "./show.ts";
+
+const EXIT_USAGE = 64;
+
+type GlobalOptions = { readonly output: OutputFormat };
+type Shown = { readonly data: unknown; readonly text: string };
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It has to be a whole number of 1 or more.");
+  return Number(text);
+}
+
+const DURATION_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `30m`, `12h`, `7d`. */
+function parseDuration(text: string): number {
+  const match = /^(\d{1,5})([mhd])$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It has to be a number with m, h or d, such as 7d.");
+  return Number(match[1]) * DURATION_MS[match[2] as keyof typeof DURATION_MS];
+}
+
+/** Open the database, run one command as an administrator, close again. */
+async function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Promise<Result> {
+  const config = readConfig(process.env);
+  // What people read goes to stdout as a whole; the log of a short command is its warnings, on stderr.
+  const log = createLog({
+    level: config.LOG_LEVEL === "DEBUG" ? "DEBUG" : "WARNING",
+    isTerminal: process.stderr.isTTY,
+    destination: process.stderr,
+  });
+  const storage = await openStorage(config, log, "dispatcher admin");
+  try {
+    return await run(createAdminCaller(config, storage, log));
+  } catch (error) {
+    throw fromCaller(error);
+  } finally {
+    await storage.close();
+  }
+}
+
+const program = new Command("admin")
+  .description("Administer a Dispatcher: on its database directly, beside a running server or without one.")
+  .version(VERSION)
+  .addOption(new Option("-o, --output <format>", "how to answer").choices(["table", "json"]).default("table"))
+  .addHelpText(
+    "after",
+    `
+The database is the one the server uses: DATABASE_URL, or the server's own below DISPATCHER_DATA_DIR (./.dispatcher).
+
+Examples:
+  admin token create --operator "Library of Alexandria"     let somebody take part
+  admin import datapackage.json --base-url https://data.example.org/files/
+  admin assets --incomplete --limit 20
+  admin status -o json`,
+  )
+  .exitOverride()
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+
+/** Options of the command itself and of the program, which may stand before or behind the command's name. */
+function show(run: (caller: Caller, options: Record<string, unknown>) => Promise<Shown>) {
+  return async (_options: unknown, command: Command): Promise<void> => {
+    const options = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
+    const { data, text } = await withCaller((caller) => run(caller, options));
+    process.stdout.write(`${options.output === "json" ? JSON.stringify(data) : text}\n`);
+  };
+}
+
+program
+  .command("status")
+  .description("how far the rescue is")
+  .action(show((caller) => showStatus(caller)));
+
+program
+  .command("nodes")
+  .description("the nodes that take part, with their ledgers")
+  .action(show((caller) => showNodes(caller)));
+
+program
+  .command("assets")
+  .description("the catalog, most urgent first")
+  .option("--dataset <key>", "only of this dataset")
+  .addOption(new Option("--state <state>", "only in this state").choices(["wanted", "gone", "review", "withdrawn"]))
+  .option("--incomplete", "only those with fewer copies than their target")
+  .option("--limit <count>", "how many", parseCount, 50)
+  .option("--after <next>", "the page behind the one that ended with this")
+  .action(
+    show((caller, { dataset, state, incomplete, limit, after }) =>
+      showAssets(caller, { dataset, state, incomplete, limit, after } as Parameters<typeof showAssets>[1]),
+    ),
+  );
+
+const token = program.command("token").description("join tokens");
+token
+  .command("create")
+  .description("make a join token; it is shown this once")
+  .requiredOption(
+    "--operator <name>",
+    "the person or organisation whose nodes join with it; copies are spread over operators",
+  )
+  .option("--uses <count>", "nodes that may join with it", parseCount, 1)
+  .option("--life <duration>", "how long it is valid: 30m, 12h, 7d", parseDuration, 7 * DURATION_MS.d)
+  .action(
+    show(async (caller, { operator, uses, life }) => {
+      const made = await caller.token.create({ operator: String(operator), uses: Number(uses), lifeMs: Number(life) });
+      const ends = showAge(Date.now(), made.expiresAtMs).replace(" ago", "");
+      return {
+        data: made,
+        text: `${made.joinToken}\n\nGood for ${made.uses} node(s) of ${made.operator}, for ${ends}.`,
+      };
+    }),
+  );
+
+function parsePriority(text: string): number {
+  if (!/^([1-9]|10)$/.test(text))
+    throw new InvalidArgumentError("It has to be a whole number from 1 to 10, 10 most urgent.");
+  return Number(text);
+}
+
+program
+  .command("import <source>")
+  .description("take in a catalog: a Frictionless datapackage.json, a JSON or a CSV list; a file or a URL")
+  .option("--base-url <url>", "where relative paths start")
+  .option("--dataset <key>", "the dataset's lasting name; without it, the catalog's own")
+  .addOption(
+    new Option("--format <format>", "of the catalog; told by its content unless given")
+      .choices(["auto", "frictionless", "json", "csv"])
+      .default("auto"),
+  )
+  .option("--priority <1-10>", "of files that name none; 10 is most urgent", parsePriority)
+  .option("--copies <count>", "independent copies to aim at", parseCount)
+  .option("--show-skipped", "name every entry that is not taken")
+  .action(async (source: string, _options: unknown, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions & Parameters<typeof runImport>[0]["options"]>();
+    const stopping = new AbortController();
+    process.once("SIGINT", () => stopping.abort());
+    process.once("SIGTERM", () => stopping.abort());
+    process.exitCode = await withCaller((caller) =>
+      runImport({
+        source,
+        options,
+        importBatch: async (input) => {
+          try {
+            return await caller.asset.import(input);
+          } catch (error) {
+            throw fromCaller(error);
+          }
+        },
+        out: process.stdout,
+        err: process.stderr,
+        isTerminal: process.stderr.isTTY,
+        signal: stopping.signal,
+      }),
+    );
+  });
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else {
+    const { text, exitStatus } = describeFailure(error instanceof DispatcherError ? error : fromCaller(error));
+    process.stderr.write(`${text}\n`);
+    process.exitCode = exitStatus;
+  }
+}

@@ -1,0 +1,79 @@
+import { DispatcherError, DEFAULT_VETTING } from "@dispatcher/core";
+import { fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
+import type { FastifyTRPCPluginOptions } from "@trpc/server/adapters/fastify";
+import Fastify from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { ServerConfig } from "./config.ts";
+import type { Database } from "./db/database.ts";
+import type { Log } from "./log.ts";
+import { networkOf } from "./network.ts";
+import { registerRest } from "./rest/index.ts";
+import { appRouter } from "./router/index.ts";
+import type { AppRouter } from "./router/index.ts";
+import { toDispatcherError, toTrpcError } from "./router/trpc.ts";
+import type { Context } from "./router/trpc.ts";
+import type { Actor } from "./services/authenticate.ts";
+import type { Dependencies } from "./services/dependencies.ts";
+import { createServices } from "./services/index.ts";
+import type { Services } from "./services/index.ts";
+
+/** A full inventory of 100,000 files and a thousand reports fit; much more is no honest node. */
+const BODY_MAX_BYTES = 32 * 2 ** 20;
+
+export type App = {
+  readonly http: FastifyInstance;
+  readonly services: Services;
+  readonly dependencies: Dependencies;
+};
+
+/** The key of an `Authorization: Bearer` header; null where there is none. */
+function keyOf(request: FastifyRequest): string | null {
+  const match = /^Bearer +([^\s]{1,300})$/i.exec(request.headers.authorization ?? "");
+  return match?.[1] ?? null;
+}
+
+/** Join the parts: services on a database, and the doors over them. Listens nowhere yet; no globals. */
+export function createApp(config: ServerConfig, db: Database, log: Log, random: () => number = Math.random): App {
+  const dependencies: Dependencies = { db, config, log, vetting: DEFAULT_VETTING, random };
+  const services = createServices(dependencies);
+  const http = Fastify({
+    bodyLimit: BODY_MAX_BYTES,
+    // A caller that sends its request more slowly than this is cut off, so that slow callers cannot fill the server.
+    requestTimeout: 60_000,
+    routerOptions: { maxParamLength: 5000 },
+    logger: false,
+  });
+
+  const createContext = async ({ req }: { readonly req: FastifyRequest }): Promise<Context> => {
+    let actor: Actor;
+    try {
+      actor = await services.authenticate(keyOf(req));
+    } catch (error) {
+      if (error instanceof DispatcherError) throw toTrpcError(error);
+      throw error;
+    }
+    return { services, log, actor, network: networkOf(req.ip) };
+  };
+
+  void http.register(fastifyTRPCPlugin, {
+    prefix: "/trpc",
+    trpcOptions: {
+      router: appRouter,
+      createContext,
+      onError({ error, path, ctx }) {
+        // Failures inside procedures are logged where they are told apart; this is for what never reached one.
+        if (ctx !== undefined) return;
+        if (toDispatcherError(error) === null) {
+          log.error(
+            { event: "request.failed", procedure: path, err: error.cause ?? error },
+            "a request failed unexpectedly",
+          );
+        } else {
+          log.warn({ event: "request.refused", procedure: path, code: error.code }, "a request was refused");
+        }
+      },
+    } satisfies FastifyTRPCPluginOptions<AppRouter>["trpcOptions"],
+  });
+  registerRest(http, { services, log });
+  return { http, services, dependencies };
+}

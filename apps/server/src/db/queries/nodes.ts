@@ -1,0 +1,240 @@
+import type { ByteLedger, LifeThresholds, NodeId, NodeLife, OperatorId } from "@dispatcher/core";
+import type { Sql } from "../database.ts";
+
+export type NodeRow = {
+  readonly id: NodeId;
+  readonly operatorId: OperatorId;
+  readonly network: string | null;
+  readonly life: NodeLife;
+  readonly schemes: readonly string[];
+  readonly agentVersion: string;
+  readonly offeredBytes: number;
+  readonly marginBytes: number;
+  readonly heldBytes: number;
+  readonly reservedBytes: number;
+  readonly freeBytes: number;
+  readonly quota: number;
+  readonly rateBytesPerS: number | null;
+  readonly verifiedCopies: number;
+  readonly inventoryWanted: boolean;
+  readonly createdAtMs: number;
+  /** Database time of this read. */
+  readonly nowMs: number;
+};
+
+export function ledgerOf({ offeredBytes, marginBytes, heldBytes, reservedBytes }: NodeRow): ByteLedger {
+  return { offeredBytes, marginBytes, heldBytes, reservedBytes };
+}
+
+/**
+ * Lock nodes for a change of their ledgers or assignments, in id order. Whoever changes a node's assignments holds this
+ * lock: it is what keeps two leases of one asset off one node. Locks are taken as nodes, then assets, then origins.
+ */
+export async function lockNodes(sql: Sql, ids: readonly NodeId[]): Promise<readonly NodeRow[]> {
+  return sql<NodeRow[]>`
+    select id::text as id, operator_id::text as "operatorId", network, life, schemes, agent_version as "agentVersion",
+           offered_bytes as "offeredBytes", margin_bytes as "marginBytes", held_bytes as "heldBytes",
+           reserved_bytes as "reservedBytes", free_bytes as "freeBytes", quota, rate_bytes_per_s as "rateBytesPerS",
+           verified_copies as "verifiedCopies", inventory_wanted as "inventoryWanted",
+           created_at as "createdAtMs", clock_timestamp() as "nowMs"
+      from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
+}
+
+/** Write what may have changed of locked nodes. */
+export async function updateNodes(
+  sql: Sql,
+  nodes: readonly Pick<
+    NodeRow,
+    | "id"
+    | "offeredBytes"
+    | "marginBytes"
+    | "heldBytes"
+    | "reservedBytes"
+    | "quota"
+    | "rateBytesPerS"
+    | "verifiedCopies"
+    | "inventoryWanted"
+  >[],
+): Promise<void> {
+  if (nodes.length === 0) return;
+  const rows = nodes.map((node) => ({
+    id: node.id,
+    offered: node.offeredBytes,
+    margin: node.marginBytes,
+    held: node.heldBytes,
+    reserved: node.reservedBytes,
+    quota: node.quota,
+    rate: node.rateBytesPerS,
+    verified: node.verifiedCopies,
+    inventory: node.inventoryWanted,
+  }));
+  await sql`
+    update nodes
+       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
+           quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory
+      from jsonb_to_recordset(${sql.json(rows)}) as r(
+             id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
+             rate double precision, verified bigint, inventory boolean)
+     where nodes.id = r.id`;
+}
+
+/** The node has just spoken. */
+export async function recordNodeSync(
+  sql: Sql,
+  id: NodeId,
+  said: {
+    readonly freeBytes: number;
+    readonly agentVersion: string;
+    readonly schemes: readonly string[];
+    readonly network: string | null;
+  },
+): Promise<void> {
+  await sql`
+    update nodes
+       set life = 'online', last_sync_at = clock_timestamp(), free_bytes = ${said.freeBytes},
+           agent_version = ${said.agentVersion}, schemes = ${[...said.schemes]}::text[],
+           network = coalesce(${said.network}, network)
+     where id = ${id}`;
+}
+
+/** Null when the operator has a node of this name already. */
+export async function insertNode(
+  sql: Sql,
+  node: {
+    readonly operatorId: OperatorId;
+    readonly name: string;
+    readonly keyHash: Uint8Array;
+    readonly network: string | null;
+    readonly agentVersion: string;
+    readonly schemes: readonly string[];
+    readonly offeredBytes: number;
+    readonly marginBytes: number;
+    readonly quota: number;
+  },
+): Promise<NodeId | null> {
+  const [row] = await sql<{ id: NodeId }[]>`
+    insert into nodes (operator_id, name, key_hash, network, agent_version, schemes, offered_bytes, margin_bytes, quota)
+    values (${node.operatorId}, ${node.name}, ${node.keyHash}, ${node.network}, ${node.agentVersion},
+            ${[...node.schemes]}::text[], ${node.offeredBytes}, ${node.marginBytes}, ${node.quota})
+    on conflict (operator_id, name) do nothing
+    returning id::text as id`;
+  return row?.id ?? null;
+}
+
+export async function findNodeByKeyHash(
+  sql: Sql,
+  keyHash: Uint8Array,
+): Promise<{ readonly id: NodeId; readonly life: NodeLife } | null> {
+  const [row] = await sql<{ id: NodeId; life: NodeLife }[]>`
+    select id::text as id, life from nodes where key_hash = ${keyHash}`;
+  return row ?? null;
+}
+
+export type NodeSummary = {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly operator: string;
+  readonly life: NodeLife;
+  readonly lastSyncMs: number | null;
+  readonly agentVersion: string;
+  readonly offeredBytes: number;
+  readonly marginBytes: number;
+  readonly heldBytes: number;
+  readonly reservedBytes: number;
+  readonly freeBytes: number;
+  readonly copies: number;
+  readonly openLeases: number;
+  readonly quota: number;
+  readonly rateBytesPerS: number | null;
+};
+
+/** All nodes, or those in one state of life, by id. */
+export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promise<NodeSummary[]> {
+  return sql<NodeSummary[]>`
+    select n.id::text as id, n.name, o.name as operator, n.life, n.last_sync_at as "lastSyncMs",
+           n.agent_version as "agentVersion", n.offered_bytes as "offeredBytes", n.margin_bytes as "marginBytes",
+           n.held_bytes as "heldBytes", n.reserved_bytes as "reservedBytes", n.free_bytes as "freeBytes",
+           (select count(*) from replicas r where r.node_id = n.id) as copies,
+           (select count(*) from assignments a where a.node_id = n.id and a.lease_expires_at is not null) as "openLeases",
+           n.quota, n.rate_bytes_per_s as "rateBytesPerS"
+      from nodes n join operators o on o.id = n.operator_id
+     where ${life}::text is null or n.life = ${life}
+     order by n.id`;
+}
+
+/** How the fleet stands, for the rules that depend on its size. */
+export type Fleet = {
+  /** Operators with a node that synced lately. */
+  readonly operatorCount: number;
+  readonly vettedNodes: number;
+  /** Offered, held and reserved bytes of all nodes and of those on trial. */
+  readonly busyBytes: number;
+  readonly busyBytesOnTrial: number;
+};
+
+export async function readFleet(
+  sql: Sql,
+  vetting: { readonly verifiedCopies: number; readonly ageMs: number },
+): Promise<Fleet> {
+  const [row] = await sql<[Fleet]>`
+    with fleet as (
+      select operator_id, held_bytes + reserved_bytes as busy,
+             verified_copies >= ${vetting.verifiedCopies}
+               and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as vetted
+        from nodes where life in ('online', 'suspect'))
+    select count(distinct operator_id) as "operatorCount", count(*) filter (where vetted) as "vettedNodes",
+           coalesce(sum(busy), 0)::double precision as "busyBytes",
+           coalesce(sum(busy) filter (where not vetted), 0)::double precision as "busyBytesOnTrial"
+      from fleet`;
+  return row;
+}
+
+/**
+ * Nodes whose silence puts them into another state of life than the one they are in, longest silent first. The core
+ * decides where each goes; the thresholds here only find them.
+ */
+export async function findSilentNodes(
+  sql: Sql,
+  { suspectMs, offlineMs, lostMs, retiredMs }: LifeThresholds,
+  limit: number,
+): Promise<readonly { readonly id: NodeId; readonly life: NodeLife; readonly silentMs: number }[]> {
+  return sql<{ id: NodeId; life: NodeLife; silentMs: number }[]>`
+    with silent as (
+      select id, life,
+             floor(extract(epoch from now() - coalesce(last_sync_at, created_at)) * 1000)::bigint as ms
+        from nodes where life <> 'retired')
+    select id::text as id, life, ms as "silentMs" from silent
+     where ms >= ${suspectMs}
+       and life <> case when ms >= ${retiredMs} then 'retired' when ms >= ${lostMs} then 'lost'
+                        when ms >= ${offlineMs} then 'offline' else 'suspect' end
+     order by ms desc limit ${limit}`;
+}
+
+/** Move a node on, unless it has spoken or been moved meanwhile; true when it was this call that did. */
+export async function moveNodeLife(
+  sql: Sql,
+  {
+    id,
+    from,
+    to,
+    silentMs,
+  }: { readonly id: NodeId; readonly from: NodeLife; readonly to: NodeLife; readonly silentMs: number },
+): Promise<boolean> {
+  const rows = await sql`
+    update nodes set life = ${to}
+     where id = ${id} and life = ${from}
+       and coalesce(last_sync_at, created_at) <= now() - ${silentMs} * interval '1 millisecond'
+    returning id`;
+  return rows.length === 1;
+}
+
+/** What a node is told about itself, with the database's time. */
+export async function readNodeStanding(
+  sql: Sql,
+  id: NodeId,
+): Promise<{ readonly offeredBytes: number; readonly inventoryWanted: boolean; readonly nowMs: number }> {
+  const [row] = await sql<[{ offeredBytes: number; inventoryWanted: boolean; nowMs: number }]>`
+    select offered_bytes as "offeredBytes", inventory_wanted as "inventoryWanted", clock_timestamp() as "nowMs"
+      from nodes where id = ${id}`;
+  return row;
+}

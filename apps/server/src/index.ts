@@ -1,0 +1,2 @@
+export type { AppRouter } from "./router/index.ts";
+export type { WireError } from "./router/trpc.ts";

@@ -1,0 +1,29 @@
+import {
+  AssetGetInput,
+  AssetGetOutput,
+  AssetImportInput,
+  AssetImportOutput,
+  AssetListInput,
+  AssetListOutput,
+} from "../wire/asset.ts";
+import { adminProcedure, publicProcedure, router } from "./trpc.ts";
+
+export const assetRouter = router({
+  /** Take in a batch of a catalog, at most 1000 entries. Idempotent. */
+  import: adminProcedure
+    .input(AssetImportInput)
+    .output(AssetImportOutput)
+    .mutation(({ ctx, input }) => ctx.services.importAssets(input)),
+
+  /** A page of assets, highest urgency first. */
+  list: publicProcedure
+    .input(AssetListInput)
+    .output(AssetListOutput)
+    .query(({ ctx, input }) => ctx.services.listAssets(input)),
+
+  /** One asset with its copies and the history of its grants. */
+  get: publicProcedure
+    .input(AssetGetInput)
+    .output(AssetGetOutput)
+    .query(({ ctx, input }) => ctx.services.getAsset({ id: input.id, withNames: ctx.actor.kind === "admin" })),
+});

@@ -1,0 +1,29 @@
+import {
+  NodeJoinInput,
+  NodeJoinOutput,
+  NodeListInput,
+  NodeListOutput,
+  NodeSyncInput,
+  NodeSyncOutput,
+} from "../wire/node.ts";
+import { adminProcedure, nodeProcedure, publicProcedure, router } from "./trpc.ts";
+
+export const nodeRouter = router({
+  /** Take part with a join token; answers the node's own key, this once. */
+  join: publicProcedure
+    .input(NodeJoinInput)
+    .output(NodeJoinOutput)
+    .mutation(({ ctx, input }) => ctx.services.joinNode(input, ctx.network)),
+
+  /** Report, and get work: the one call of a node. Idempotent; a repeated report is answered `repeated`. */
+  sync: nodeProcedure
+    .input(NodeSyncInput)
+    .output(NodeSyncOutput)
+    .mutation(({ ctx, input }) => ctx.services.syncNode({ nodeId: ctx.nodeId, input, network: ctx.network })),
+
+  /** Every node with its ledger, by id. */
+  list: adminProcedure
+    .input(NodeListInput)
+    .output(NodeListOutput)
+    .query(({ ctx, input }) => ctx.services.listNodes(input.life ?? null)),
+});

@@ -1,0 +1,138 @@
+/**
+ * Leases end without their node: overdue ones expire, surplus ones are cancelled. The node hears of it at its next sync,
+ * which lists what it holds open.
+ */
+import {
+  cancelIfNotStarted,
+  expireAssignment,
+  independentCopies,
+  isOpen,
+  loweredQuota,
+  releaseBytes,
+  returnSlots,
+} from "@dispatcher/core";
+import type { AssetId, Assignment, AssignmentId, NodeId } from "@dispatcher/core";
+import type { Sql } from "../db/database.ts";
+import { lockAssets, readHolders } from "../db/queries/assets.ts";
+import type { AssetFacts, HolderRow } from "../db/queries/assets.ts";
+import {
+  findOverdue,
+  readAssignmentsOfNodes,
+  readUnstartedOfAssets,
+  updateAssignments,
+} from "../db/queries/assignments.ts";
+import type { StoredAssignment } from "../db/queries/assignments.ts";
+import { ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
+import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
+import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
+import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
+import type { Dependencies } from "./dependencies.ts";
+
+type Pick = { readonly id: AssignmentId; readonly nodeId: NodeId };
+
+/** What `decide` looks at, under the locks of the nodes and assets. */
+type Desk = {
+  readonly nowMs: number;
+  readonly assets: ReadonlyMap<AssetId, AssetFacts>;
+  readonly holdersByAsset: ReadonlyMap<AssetId, readonly HolderRow[]>;
+};
+
+/**
+ * End those of the picked leases that `decide` ends, asked in the order of the picks and under lock: a report that came
+ * first wins. An expired lease is a fault of its node, which may hold fewer from then on. Answers what ended.
+ */
+async function endLeases(
+  { config, vetting }: Dependencies,
+  sql: Sql,
+  picks: readonly Pick[],
+  decide: (stored: StoredAssignment, desk: Desk) => Assignment,
+): Promise<readonly StoredAssignment[]> {
+  const nodes = await lockNodes(sql, [...new Set(picks.map((pick) => pick.nodeId))]);
+  const nowMs = nodes[0]?.nowMs;
+  if (nowMs === undefined) return [];
+  const nodeIds = nodes.map((node) => node.id);
+  const read = await readAssignmentsOfNodes(
+    sql,
+    nodeIds,
+    picks.map((pick) => pick.id),
+  );
+  const storedById = new Map(read.map((one) => [one.id, one]));
+  const open = picks.flatMap(({ id }) => storedById.get(id) ?? []).filter((one) => isOpen(one.assignment));
+  const assetIds = [...new Set(open.map((one) => one.assetId))];
+  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
+  const holdersByAsset = Map.groupBy(await readHolders(sql, assetIds, vetting), (row) => row.assetId);
+  const ended = open
+    .map((stored) => ({ stored, assignment: decide(stored, { nowMs, assets, holdersByAsset }) }))
+    .filter(({ assignment }) => !isOpen(assignment));
+  if (ended.length === 0) return [];
+
+  const originIds = [...new Set(ended.map((one) => one.stored.originId))];
+  const origins = new Map(await lockOrigins(sql, originIds, originBudgetOf(config)));
+  const nodeById = new Map(nodes.map((node) => [node.id, node]));
+  for (const { stored } of ended) {
+    const node = nodeById.get(stored.nodeId);
+    const origin = origins.get(stored.originId);
+    if (node === undefined || origin === undefined || !isOpen(stored.assignment)) continue;
+    nodeById.set(node.id, { ...node, ...releaseBytes(ledgerOf(node), stored.assignment.reservedBytes) });
+    origins.set(stored.originId, returnSlots(origin, 1));
+  }
+  // Once a node, however many ran out: they ran out together, from one cause.
+  const faulty = new Set(ended.filter((one) => one.assignment.state === "expired").map((one) => one.stored.nodeId));
+  await updateAssignments(
+    sql,
+    ended.map(({ stored: { id }, assignment }) => ({ id, assignment })),
+  );
+  await updateNodes(
+    sql,
+    [...nodeById.values()].map((node) => ({
+      ...node,
+      quota: faulty.has(node.id) ? loweredQuota(node.quota) : node.quota,
+    })),
+  );
+  await refreshAssetStandings(
+    sql,
+    ended.map((one) => one.stored.assetId),
+    { vetting, nowMs },
+  );
+  await updateOrigins(sql, origins);
+  return ended.map((one) => one.stored);
+}
+
+/** Reclaim up to `limit` overdue leases, oldest first; answers how many. Safe on several servers at once. */
+export async function expireLeases(dependencies: Dependencies, limit: number): Promise<number> {
+  const { db, config, log } = dependencies;
+  const times = leaseTimesOf(config);
+  const overdue = await findOverdue(db.sql, times.graceMs, limit);
+  if (overdue.length === 0) return 0;
+  const ended = await db.transaction((sql) =>
+    endLeases(dependencies, sql, overdue, ({ assignment }, { nowMs }) => expireAssignment(assignment, nowMs, times)),
+  );
+  for (const { id, nodeId, assetId } of ended) {
+    log.info({ event: "lease.expired", assignmentId: id, nodeId, assetId }, "a lease ran out without progress");
+  }
+  return ended.length;
+}
+
+/**
+ * Copies came late, so leases of the same assets elsewhere may be one too many: take back those that have not begun, the
+ * newest first, as long as the target is met without them.
+ */
+export async function cancelSurplus(dependencies: Dependencies, assetIds: readonly AssetId[]): Promise<number> {
+  const { db } = dependencies;
+  if (assetIds.length === 0) return 0;
+  const unstarted = await readUnstartedOfAssets(db.sql, assetIds);
+  if (unstarted.length === 0) return 0;
+  const ended = await db.transaction((sql) => {
+    const cancelled = new Set<string>();
+    return endLeases(dependencies, sql, unstarted, ({ assetId, nodeId, assignment }, { assets, holdersByAsset }) => {
+      const rows = holdersByAsset.get(assetId) ?? [];
+      const others = rows.filter((row) => row.nodeId !== nodeId && !cancelled.has(`${assetId}/${row.nodeId}`));
+      const target = assets.get(assetId)?.copies.target ?? 0;
+      if (independentCopies(toHolders(others)) < target) return assignment;
+      const next = cancelIfNotStarted(assignment);
+      if (!isOpen(next)) cancelled.add(`${assetId}/${nodeId}`);
+      return next;
+    });
+  });
+  return ended.length;
+}

@@ -1,0 +1,177 @@
+import { FAILURE_CODES } from "@dispatcher/core";
+import { z } from "zod";
+import {
+  AssetIdShape,
+  AssignmentIdShape,
+  DigestShape,
+  ReportedDigestShape,
+  Name,
+  NodeIdShape,
+  Sha256Hex,
+  SizeBytes,
+  TimeMs,
+  storableText,
+} from "./common.ts";
+
+/** What one sync may carry; an agent with more sends the rest with the next one. */
+export const REPORTS_PER_SYNC_MAX = 1000;
+
+const AgentVersion = z
+  .string()
+  .regex(/^\d+\.\d+\.\d+/, "a version such as 1.2.3")
+  .max(50);
+const Schemes = z.array(z.string().regex(/^[a-z][a-z0-9+.-]{0,15}$/)).max(10);
+
+export const NodeJoinInput = z.object({
+  joinToken: z.string().min(1).max(200),
+  /** Unique among the operator's nodes. */
+  name: Name,
+  offeredBytes: SizeBytes,
+  /** Kept free for the machine itself; part of the offer. */
+  marginBytes: SizeBytes,
+  schemes: Schemes,
+  agentVersion: AgentVersion,
+});
+
+export const NodeJoinOutput = z.object({
+  nodeId: NodeIdShape,
+  /** Shown this once; the server keeps only its hash. */
+  key: z.string(),
+  operator: z.string(),
+  nextSyncMs: z.int(),
+});
+
+/** The lease a report is about; `term` fences a node that was away while its lease went to another. */
+const LeaseRef = z.object({ assignmentId: AssignmentIdShape, term: z.int().min(1) });
+
+const OpenAssignment = LeaseRef.extend({
+  state: z.enum(["waiting", "running"]),
+  /** Bytes safely in the partial file. */
+  bytesDone: SizeBytes,
+  /** Asks for a reservation of so many bytes in all: the size was unknown and the origin has told it, or more came. */
+  wantBytes: SizeBytes.optional(),
+});
+
+const FinishedAssignment = LeaseRef.extend({
+  sizeBytes: SizeBytes,
+  sha256: Sha256Hex,
+  /** By the algorithm the catalog declares, computed from the stored bytes, where it is not SHA-256. */
+  digest: ReportedDigestShape.nullable(),
+  etag: storableText(500).nullable(),
+  lastModified: storableText(100).nullable(),
+  /** How long the bytes flowed, for the node's measured rate; `fetchedBytes` leaves out what a resume found on disk. */
+  fetchMs: z.int().min(0),
+  fetchedBytes: SizeBytes,
+});
+
+const FailedAssignment = LeaseRef.extend({
+  code: z.enum(FAILURE_CODES),
+  /** One line for people. */
+  message: storableText(500),
+  /** As the origin's Retry-After told, where it did. */
+  retryAfterMs: z.int().min(0).max(86_400_000).optional(),
+});
+
+const ReleasedAssignment = LeaseRef.extend({ reason: storableText(200) });
+
+const InventoryEntry = z.object({ assetId: AssetIdShape, sizeBytes: SizeBytes, sha256: Sha256Hex });
+
+export const NodeSyncInput = z.object({
+  agentVersion: AgentVersion,
+  offeredBytes: SizeBytes,
+  marginBytes: SizeBytes,
+  /** What the real disk has free for this user, now. */
+  freeBytes: SizeBytes,
+  schemes: Schemes,
+  /** How many more assignments it could take now; 0 while it stops or is full of work. */
+  wants: z.int().min(0).max(1000),
+  /**
+   * Every assignment the node holds open, all of them: one the server has open that is missing here is sent again with
+   * the reply, and one that is here but no longer open on the server comes back as a cancel.
+   */
+  open: z.array(OpenAssignment).max(REPORTS_PER_SYNC_MAX),
+  finished: z.array(FinishedAssignment).max(REPORTS_PER_SYNC_MAX),
+  failed: z.array(FailedAssignment).max(REPORTS_PER_SYNC_MAX),
+  released: z.array(ReleasedAssignment).max(REPORTS_PER_SYNC_MAX),
+  /** All the files it holds; sent when the last reply asked for it with `inventoryWanted`. */
+  inventory: z.array(InventoryEntry).max(100_000).optional(),
+});
+
+const Grant = LeaseRef.extend({
+  expiresAtMs: TimeMs,
+  /** The node writes no more than this without asking for more (`wantBytes`). */
+  reservedBytes: SizeBytes,
+  asset: z.object({
+    id: AssetIdShape,
+    url: z.string(),
+    dataset: z.string(),
+    path: z.string(),
+    sizeBytes: SizeBytes.nullable(),
+    digest: DigestShape.nullable(),
+  }),
+});
+
+/** The one main reason why a node got less than it wanted. `retryAfterMs` tells when asking again may help. */
+export const RefusalShape = z.discriminatedUnion("reason", [
+  z.object({ reason: z.literal("NODE_FULL"), missingBytes: SizeBytes, retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("ORIGIN_SATURATED"), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("NOTHING_LEFT"), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("NODE_PAUSED"), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("QUOTA"), openLeases: z.int(), limit: z.int(), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("HORIZON_FULL"), openBytes: SizeBytes, limitBytes: SizeBytes, retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("AGENT_TOO_OLD"), minimum: z.string(), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("SCHEME_UNSUPPORTED"), scheme: z.string(), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("VETTING"), limitBytes: SizeBytes, retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("TAG_REFUSED"), tag: z.string(), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("RETRY_PAUSE"), retryAfterMs: z.int() }),
+]);
+
+export const NodeSyncOutput = z.object({
+  /** Database time. */
+  nowMs: TimeMs,
+  /** Sync again in so many ms, or sooner when something has finished; the jitter is in it already. */
+  nextSyncMs: z.int().min(0),
+  /** One answer for each finished, failed and released report, in that order. A report answered is never sent again. */
+  reports: z.array(
+    LeaseRef.extend({
+      outcome: z.enum(["accepted", "repeated", "rejected"]),
+      /** An error code; present when rejected. */
+      code: z.string().optional(),
+      message: z.string().optional(),
+    }),
+  ),
+  /**
+   * Each listed open assignment as it stands now. The term may be higher than the node knew: the lease had ended while the
+   * node was away, and was granted to it anew; it goes on from its partial file under the new term.
+   */
+  leases: z.array(LeaseRef.extend({ expiresAtMs: TimeMs, reservedBytes: SizeBytes })),
+  grants: z.array(Grant),
+  /** Stop work on these and drop what was partly written. */
+  cancels: z.array(z.object({ assignmentId: AssignmentIdShape, reason: z.string() })),
+  refusal: RefusalShape.nullable(),
+  /** The server wants the list of all files held, with the next sync. */
+  inventoryWanted: z.boolean(),
+  /** A line for the volunteer. */
+  message: z.string().nullable(),
+});
+
+export const NodeView = z.object({
+  id: NodeIdShape,
+  name: z.string(),
+  operator: z.string(),
+  life: z.enum(["online", "suspect", "offline", "lost", "retired"]),
+  lastSyncMs: TimeMs.nullable(),
+  agentVersion: z.string(),
+  offeredBytes: SizeBytes,
+  marginBytes: SizeBytes,
+  heldBytes: SizeBytes,
+  reservedBytes: SizeBytes,
+  freeBytes: SizeBytes,
+  copies: z.int(),
+  openLeases: z.int(),
+  quota: z.int(),
+  rateBytesPerS: z.number().nullable(),
+});
+
+export const NodeListInput = z.object({ life: NodeView.shape.life.optional() }).default({});
+export const NodeListOutput = z.object({ nodes: z.array(NodeView) });

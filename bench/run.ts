@@ -1,0 +1,141 @@
+/**
+ * `pnpm bench`: finds the benches of all packages, runs those named, and prints each case beside its baseline. Machines
+ * and hours differ by a factor of two and more, so what counts is the ratio: subject and baseline take turns within one
+ * run, and the ratio is the median over the turns.
+ */
+import { globSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+
+/** One thing measured and what it is measured against. Both may be called any number of times. */
+type BenchCase = { readonly label: string; readonly subject: () => unknown; readonly baseline: () => unknown };
+
+/** What a file `bench/<something>.bench.ts` of a package exports. Importing it costs nothing; the work is in `cases`. */
+type Bench = {
+  readonly name: string;
+  /** One line: what is measured, relative to what. */
+  readonly about: string;
+  /** A generator, so that a bench which needs a server starts it before its first case and stops it after its last. */
+  readonly cases: () => AsyncIterable<BenchCase> | Iterable<BenchCase>;
+};
+
+type Measure = {
+  readonly label: string;
+  readonly subjectMs: number;
+  readonly baselineMs: number;
+  readonly ratio: number;
+};
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** A turn shorter than this measures the clock. */
+const TURN_MS = 20;
+/** More turns, steadier medians; with two turns of 20 ms each a case takes about half a second. */
+const TURNS = 11;
+const EX_USAGE = 64;
+
+async function findBenches(): Promise<readonly Bench[]> {
+  const files = globSync("{apps,packages}/*/bench/*.bench.ts", { cwd: ROOT }).toSorted();
+  return Promise.all(files.map((file): Promise<Bench> => import(pathToFileURL(resolve(ROOT, file)).href)));
+}
+
+async function msFor(times: number, act: () => unknown): Promise<number> {
+  const startMs = performance.now();
+  for (let count = 0; count < times; count++) {
+    const result = act();
+    if (result instanceof Promise) await result;
+  }
+  return performance.now() - startMs;
+}
+
+/** How often `act` fits into a turn; warms it up on the way. */
+async function timesPerTurn(act: () => unknown): Promise<number> {
+  let times = 1;
+  while ((await msFor(times, act)) < TURN_MS) times *= 2;
+  return times;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+async function measure({ label, subject, baseline }: BenchCase): Promise<Measure> {
+  const subjectTimes = await timesPerTurn(subject);
+  const baselineTimes = await timesPerTurn(baseline);
+  const turns: { subjectMs: number; baselineMs: number }[] = [];
+  while (turns.length < TURNS) {
+    const subjectMs = (await msFor(subjectTimes, subject)) / subjectTimes;
+    const baselineMs = (await msFor(baselineTimes, baseline)) / baselineTimes;
+    turns.push({ subjectMs, baselineMs });
+  }
+  return {
+    label,
+    subjectMs: median(turns.map((turn) => turn.subjectMs)),
+    baselineMs: median(turns.map((turn) => turn.baselineMs)),
+    ratio: median(turns.map((turn) => turn.subjectMs / turn.baselineMs)),
+  };
+}
+
+function usage(benches: readonly Bench[]): string {
+  const width = Math.max(...benches.map((bench) => bench.name.length));
+  return [
+    "Usage: pnpm bench [name ...] [--json] [--help]",
+    "",
+    "Runs the benches named, or all of them:",
+    ...benches.map((bench) => `  ${bench.name.padEnd(width)}  ${bench.about}`),
+    "",
+    "  --json  print one line of JSON instead of tables",
+    "  --help  print this",
+  ].join("\n");
+}
+
+function row(label: string, subject: string, baseline: string, ratio: string): string {
+  return `  ${label.padEnd(48)}${subject.padStart(12)}${baseline.padStart(12)}${ratio.padStart(9)}`;
+}
+
+async function run(bench: Bench, print: (line: string) => void): Promise<readonly Measure[]> {
+  print(`${bench.name}: ${bench.about}`);
+  print(row("", "ms", "baseline ms", "ratio"));
+  const measures: Measure[] = [];
+  for await (const one of bench.cases()) {
+    const measured = await measure(one);
+    measures.push(measured);
+    const { label, subjectMs, baselineMs, ratio } = measured;
+    print(row(label, subjectMs.toFixed(4), baselineMs.toFixed(4), ratio.toFixed(2)));
+  }
+  return measures;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const benches = await findBenches();
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { json: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false } },
+    });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage(benches)}`);
+    return EX_USAGE;
+  }
+  const { values, positionals } = parsed;
+  if (values.help) {
+    console.log(usage(benches));
+    return 0;
+  }
+  const unknown = positionals.find((name) => !benches.some((bench) => bench.name === name));
+  if (unknown !== undefined) {
+    console.error(`There is no bench called ${unknown}.\n\n${usage(benches)}`);
+    return EX_USAGE;
+  }
+  const chosen = benches.filter((bench) => positionals.length === 0 || positionals.includes(bench.name));
+  const results: { name: string; cases: readonly Measure[] }[] = [];
+  for (const bench of chosen) {
+    results.push({ name: bench.name, cases: await run(bench, values.json ? () => {} : console.log) });
+  }
+  if (values.json) console.log(JSON.stringify({ benches: results }));
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

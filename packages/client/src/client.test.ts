@@ -1,0 +1,124 @@
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { DispatcherError } from "@dispatcher/core";
+import { expect, onTestFinished, test } from "vitest";
+import { createDispatcherClient } from "./client.ts";
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server that answers request after request with the answers given, the last one again and again. */
+async function serve(
+  ...answers: readonly Answer[]
+): Promise<{ readonly url: string; readonly requests: IncomingMessage[] }> {
+  const requests: IncomingMessage[] = [];
+  const server = createServer((request, response) => {
+    const answer = answers[Math.min(requests.length, answers.length - 1)];
+    requests.push(request);
+    request.resume();
+    answer?.(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+}
+
+const good =
+  (data: unknown): Answer =>
+  (_request, response) => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ result: { data: { json: data } } }));
+  };
+
+const refused =
+  (status: number, code: string): Answer =>
+  (_request, response) => {
+    const dispatcher = { code, detail: `Test: ${code}.`, details: { answer: 42 } };
+    const json = { message: "told", code: -32000, data: { code: "X", httpStatus: status, dispatcher } };
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({ error: { json } }));
+  };
+
+const cut: Answer = (request) => request.socket.destroy();
+
+/** Retries without waiting, so that no test depends on time. */
+const retry = { baseMs: 0 };
+
+test("a failure of the server arrives as a DispatcherError with its code and numbers", async () => {
+  const { url, requests } = await serve(refused(404, "ASSET_UNKNOWN"));
+  const client = createDispatcherClient({ url, retry });
+  const error: unknown = await client.asset.get.query({ id: "7" }).catch((cause: unknown) => cause);
+  expect(error).toBeInstanceOf(DispatcherError);
+  expect(error).toMatchObject({ code: "ASSET_UNKNOWN", detail: "Test: ASSET_UNKNOWN.", details: { answer: 42 } });
+  expect(requests).toHaveLength(1);
+});
+
+test("the key travels as a bearer token", async () => {
+  const { url, requests } = await serve(good({ nodes: [] }));
+  await createDispatcherClient({ url, key: "dsp_node_x" }).node.list.query();
+  expect(requests[0]?.headers.authorization).toBe("Bearer dsp_node_x");
+});
+
+test("a query is tried again after a cut connection and a database that was away", async () => {
+  const { url, requests } = await serve(cut, refused(503, "DATABASE_UNAVAILABLE"), good({ nodes: [] }));
+  expect(await createDispatcherClient({ url, retry }).node.list.query()).toEqual({ nodes: [] });
+  expect(requests).toHaveLength(3);
+});
+
+test("a mutation that makes something is sent once", async () => {
+  const { url, requests } = await serve(cut);
+  const input = { joinToken: "x", name: "n", offeredBytes: 1, marginBytes: 0, schemes: [], agentVersion: "1.0.0" };
+  await expect(createDispatcherClient({ url, retry }).node.join.mutate(input)).rejects.toMatchObject({
+    code: "SERVER_UNREACHABLE",
+  });
+  expect(requests).toHaveLength(1);
+});
+
+test("after the last retry the failure is told", async () => {
+  const { url, requests } = await serve(refused(503, "DATABASE_UNAVAILABLE"));
+  const client = createDispatcherClient({ url, retry: { baseMs: 0, retries: 2 } });
+  await expect(client.stats.overview.query()).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+  expect(requests).toHaveLength(3);
+});
+
+test("a page that is not of a Dispatcher server is said to be none, without its text", async () => {
+  const { url } = await serve((_request, response) => {
+    response.writeHead(502, { "content-type": "text/html" });
+    response.end("<h1>Bad gateway</h1>");
+  });
+  await expect(createDispatcherClient({ url, retry: { retries: 0 } }).stats.overview.query()).rejects.toMatchObject({
+    code: "SERVER_UNREACHABLE",
+    details: { url },
+  });
+});
+
+test("a server that does not answer in time is unreachable", async () => {
+  const { url } = await serve(() => {});
+  const client = createDispatcherClient({ url, timeoutMs: 50, retry: { retries: 0 } });
+  await expect(client.stats.overview.query()).rejects.toMatchObject({
+    code: "SERVER_UNREACHABLE",
+    detail: expect.stringContaining("no answer in time"),
+  });
+});
+
+test("nobody listens: unreachable, with what the system says", async () => {
+  const client = createDispatcherClient({ url: "http://127.0.0.1:1", retry: { retries: 0 } });
+  await expect(client.stats.overview.query()).rejects.toMatchObject({ code: "SERVER_UNREACHABLE" });
+});
+
+test("an abort ends the call and its retries with the caller's reason", async () => {
+  const { url, requests } = await serve(() => aborter.abort(new Error("enough")));
+  const aborter = new AbortController();
+  const client = createDispatcherClient({ url, retry });
+  await expect(client.stats.overview.query(undefined, { signal: aborter.signal })).rejects.toThrow("enough");
+  expect(requests).toHaveLength(1);
+});
+
+test("a path in front of the server is kept", async () => {
+  const { url, requests } = await serve(good({ nodes: [] }));
+  await createDispatcherClient({ url: `${url}/rescue` }).node.list.query();
+  expect(requests[0]?.url).toContain("/rescue/trpc/node.list");
+});

@@ -1,0 +1,36 @@
+import { DispatcherError } from "@dispatcher/core";
+
+/** When a call is tried again by itself. */
+export type RetryOptions = {
+  /** Attempts after the first. 0: never. */
+  readonly retries: number;
+  /** Pause before the first retry, at most; it doubles with each. */
+  readonly baseMs: number;
+  /** No pause is longer. */
+  readonly maxMs: number;
+};
+
+export const DEFAULT_RETRY: RetryOptions = { retries: 4, baseMs: 250, maxMs: 5_000 };
+
+/**
+ * Mutations that may be sent twice: the server answers a repetition like the first time. `node.join` and `token.create` are
+ * not among them: each call makes something new.
+ */
+const REPEATABLE_MUTATIONS: ReadonlySet<string> = new Set(["asset.import", "node.sync"]);
+
+export function isRepeatable(type: "query" | "mutation", path: string): boolean {
+  return type === "query" || REPEATABLE_MUTATIONS.has(path);
+}
+
+/**
+ * The pause before retry number `attempt` (from 0): anything from nothing to the doubled base, so that clients which failed
+ * together do not return together. Source: "full jitter", Brooker 2015, Exponential Backoff and Jitter.
+ */
+export function pauseMs(attempt: number, { baseMs, maxMs }: RetryOptions, random: () => number): number {
+  return Math.round(random() * Math.min(maxMs, baseMs * 2 ** attempt));
+}
+
+/** Whether waiting and asking again may help. */
+export function isWorthRetrying(error: unknown): boolean {
+  return error instanceof DispatcherError && error.isRetryable;
+}

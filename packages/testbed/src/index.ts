@@ -1,0 +1,14 @@
+export { joinAgent, startAgent } from "./agent-process.ts";
+export type { AgentOptions, JoinOptions } from "./agent-process.ts";
+export { ProgramFailure, childEnvironment, startChild } from "./child.ts";
+export type { Child, ChildOptions, Environment, Exit, LoggedEvent, Program } from "./child.ts";
+export { startOrigin } from "./origin.ts";
+export type { Origin, OriginOptions, OriginRequest } from "./origin.ts";
+export type { OriginFault } from "./origin-fault.ts";
+export type { OriginFiles } from "./origin-files.ts";
+export { runAdmin, runProgram } from "./run-program.ts";
+export type { ProgramResult, RunOptions } from "./run-program.ts";
+export { startServer } from "./server-process.ts";
+export type { DatabaseChoice, ServerOptions, ServerProcess } from "./server-process.ts";
+export { waitFor } from "./wait-for.ts";
+export type { WaitOptions } from "./wait-for.ts";

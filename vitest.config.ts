@@ -1,0 +1,50 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Four projects, told apart by what a test needs:
+ * unit (nothing), pg (a real PostgreSQL), story (real processes), slow (minutes of killing and restarting).
+ */
+export default defineConfig({
+  test: {
+    // Half of these tests wait for processes and timers; one worker for each core, as by default less one, would idle.
+    maxWorkers: 4,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["{packages,apps}/*/src/**/*.test.ts", "bin/**/*.test.ts"],
+          exclude: ["**/*.pg.test.ts", "**/node_modules/**", "**/dist/**"],
+          typecheck: { enabled: true, include: ["{packages,apps}/*/src/**/*.test-d.ts"] },
+        },
+      },
+      {
+        test: {
+          name: "pg",
+          include: ["apps/*/src/**/*.pg.test.ts"],
+          globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "story",
+          include: ["apps/*/test/**/*.test.ts"],
+          exclude: ["**/*.slow.test.ts", "**/node_modules/**"],
+          globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "slow",
+          include: ["apps/*/test/**/*.slow.test.ts"],
+          globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
