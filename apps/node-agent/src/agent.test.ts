@@ -160,10 +160,7 @@ test("what is granted is fetched, stored and reported once", async () => {
   await using origin = await anOrigin();
   const server = new PlayedServer(() => granting(grantOf(origin.url)));
   await using agent = start(place.home, server);
-  await waitFor(
-    "the report to be answered",
-    () => server.inputs.at(-1)?.finished.length === 0 || server.inputs.length > 1,
-  );
+  await waitFor("the report to be sent", () => server.all("finished").length > 0);
   await agent.stop();
 
   expect(server.inputs[0]).toMatchObject({ agentVersion: "0.1.0", schemes: ["http", "https"], wants: 4, open: [] });
@@ -513,7 +510,6 @@ test("a node with room asks again when its refusal says, and tells why it has no
   }));
   await using agent = start(place.home, server);
   await waitFor("the second sync", () => server.inputs.length === 2);
-  expect((server.times[1] ?? 0) - (server.times[0] ?? 0)).toBeLessThan(5000);
   expect(eventsOf(agent, "work.refused")).toMatchObject([{ reason: "NODE_FULL", missingBytes: 2048 }]);
   expect(eventsOf(agent, "server.message")).toMatchObject([{ msg: "Thank you for your help." }]);
   await agent.stop();
