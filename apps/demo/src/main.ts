@@ -28,7 +28,16 @@ function wholeNumber(least: number, most: number): (text: string) => number {
   };
 }
 
-const program = new Command("demo")
+/** What commander says of a wrong word, as the one line that every failure of ours is. */
+function usageFault(text: string): string {
+  const said = text
+    .replace(/^error: /, "")
+    .trim()
+    .replaceAll(/\s+/g, " ");
+  return `USAGE: ${said.replace(/\.?$/, ".")} Run it with --help.\n`;
+}
+
+const program = new Command("pnpm demo")
   .description(
     "The whole system on this machine: a server with its PostgreSQL, an origin with 73 real files, and nodes of different " +
       "operators that rescue them. One node is killed in the middle of a file; others do its work. At the end every " +
@@ -56,6 +65,7 @@ Examples:
   pnpm demo --keep                  look around afterwards: the URLs are printed
   pnpm demo --json 2>/dev/null      for programs: {"ok":true,"assets":73,"lost":0,...}`,
   )
+  .configureOutput({ outputError: (text, write) => write(usageFault(text)) })
   .exitOverride((exit) => {
     process.exit(exit.exitCode === 0 ? 0 : EXIT_USAGE);
   });

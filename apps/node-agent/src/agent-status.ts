@@ -83,7 +83,7 @@ export function describeAgent(facts: Facts): AgentStatus {
   };
 }
 
-/** From the state folder, where no agent runs. @throws DispatcherError NOT_JOINED, STATE_UNREADABLE */
+/** From the state folder, where no agent runs. @throws DispatcherError NOT_JOINED, HOME_UNUSABLE, STATE_UNREADABLE */
 export async function readStatus(home: Home): Promise<AgentStatus> {
   const node = await requireNodeFile(home);
   const records = (await AssignmentJournal.open(home)).list();
@@ -110,7 +110,7 @@ export function formatStatus(status: AgentStatus, nowMs: number): string {
   const { node, live } = status;
   const lines = [
     ["Node", `${node.name} (${node.id}) of ${node.operator}, at ${node.url}`],
-    ["Agent", live === null ? "not running; start it with: agent run" : describeLife(live, nowMs)],
+    ["Agent", live === null ? "not running; start it with: pnpm agent run" : describeLife(live, nowMs)],
     ["Copies", `${status.copies}, ${formatByteSize(status.heldBytes)}`],
     [
       "Disk",

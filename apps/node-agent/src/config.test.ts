@@ -23,6 +23,9 @@ const readPatience = (patience: string) =>
   readSettings({ needed: ["patience"] }, { flags: { patience }, env: {} }).patience;
 const readName = (name: string) => readSettings({ needed: ["name"] }, { flags: { name }, env: {} }).name;
 
+const faultIn = (name: "home" | "logLevel" | "token", text: string) =>
+  faultOf(() => readSettings({ needed: [name] }, { flags: { [name]: text }, env: {} }));
+
 test("what has a fallback needs nothing", () => {
   expect(readSettings({ needed: ["home", "concurrency", "patience", "stopAfter", "logLevel"] }, NOTHING)).toEqual({
     home: "./.dispatcher-agent",
@@ -67,6 +70,12 @@ test("every fault is told at once, by the name it was given under", () => {
   expect(fault).toContain("--margin (or DISPATCHER_AGENT_MARGIN) is missing");
   expect(fault).toContain("DISPATCHER_AGENT_CONCURRENCY 7: a whole number from 1 to 6");
   expect(fault).toContain("--patience 0: milliseconds");
+});
+
+test("what may be chosen is said", () => {
+  expect(faultIn("home", "")).toContain("--home : the path of a folder");
+  expect(faultIn("logLevel", "loud")).toContain("--log-level loud: DEBUG, INFO, WARNING or ERROR");
+  expect(faultIn("token", " ")).toContain("--token (not shown): 1 to 200 characters");
 });
 
 test("a faulty token is not shown", () => {

@@ -36,14 +36,21 @@ const SETTINGS = {
     variable: "DISPATCHER_AGENT_HOME",
     flag: "--home",
     fallback: "./.dispatcher-agent",
-    shape: z.string().min(1),
+    shape: z.string().min(1, "the path of a folder"),
   },
   url: {
     variable: "DISPATCHER_URL",
     flag: "--url",
     shape: z.url({ protocol: /^https?$/, error: "an http or https URL" }),
   },
-  token: { variable: "DISPATCHER_JOIN_TOKEN", flag: "--token", shape: z.string().trim().min(1).max(200) },
+  token: {
+    variable: "DISPATCHER_JOIN_TOKEN",
+    flag: "--token",
+    shape: z
+      .string()
+      .trim()
+      .regex(/^.{1,200}$/s, "1 to 200 characters"),
+  },
   name: {
     variable: "DISPATCHER_AGENT_NAME",
     flag: "--name",
@@ -69,7 +76,12 @@ const SETTINGS = {
   },
   patience: { variable: "DISPATCHER_AGENT_PATIENCE", flag: "--patience", fallback: "60s", shape: durationMs(1) },
   stopAfter: { variable: "DISPATCHER_AGENT_STOP_AFTER", flag: "--stop-after", fallback: "10s", shape: durationMs(0) },
-  logLevel: { variable: "LOG_LEVEL", flag: "--log-level", fallback: "INFO", shape: z.enum(LOG_LEVELS) },
+  logLevel: {
+    variable: "LOG_LEVEL",
+    flag: "--log-level",
+    fallback: "INFO",
+    shape: z.enum(LOG_LEVELS, "DEBUG, INFO, WARNING or ERROR"),
+  },
 } as const satisfies Record<
   string,
   { readonly variable: string; readonly flag: string; readonly fallback?: string; readonly shape: z.ZodType }

@@ -40,7 +40,7 @@ async function join(flags: Flags): Promise<void> {
   const node = await joinNode({ home, url, joinToken: token, name, capacityBytes: capacity, marginBytes });
   print(`Joined ${node.url} as ${node.name} (node ${node.nodeId}) of ${node.operator}.`);
   print(`Offered: ${formatByteSize(capacity)}, ${formatByteSize(marginBytes)} of it kept free.`);
-  print(`Start saving with: agent run --home ${home.path}`);
+  print(`Start saving with: pnpm agent run --home ${home.path}`);
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -102,18 +102,27 @@ async function status({ json, ...flags }: Flags & { readonly json?: boolean }): 
   print(json === true ? JSON.stringify(found) : formatStatus(found, Date.now()));
 }
 
-const program = new Command("agent")
+/** What commander says of a wrong word, as the one line that every failure of ours is. */
+function usageFault(text: string): string {
+  const said = text
+    .replace(/^error: /, "")
+    .trim()
+    .replaceAll(/\s+/g, " ");
+  return `USAGE: ${said.replace(/\.?$/, ".")} Run it with --help.\n`;
+}
+
+const program = new Command("pnpm agent")
   .description("The volunteer's agent: gives disk space to a dispatcher and saves the files it is asked to.")
   .version(AGENT_VERSION)
   .exitOverride()
-  .showHelpAfterError("Run it with --help to see what it takes.")
+  .configureOutput({ outputError: (text, write) => write(usageFault(text)) })
   .addHelpText(
     "after",
     `
 A volunteer needs two commands: join once, then run.
 
-  DISPATCHER_JOIN_TOKEN=... agent join --url https://dispatcher.example.org --name attic --capacity 500GB
-  agent run
+  DISPATCHER_JOIN_TOKEN=... pnpm agent join --url https://dispatcher.example.org --name attic --capacity 500GB
+  pnpm agent run
 
 Every option may also be set in the environment, and there as NAME_FILE, the path of a file with the value.
 Sizes: 500GB, 1.5TB, 200MB; 1 GB is 1024 MB. Times: 60s, 5m, 1h, or milliseconds.`,
@@ -135,8 +144,8 @@ program
     "after",
     `
 Examples:
-  DISPATCHER_JOIN_TOKEN=... agent join --url https://dispatcher.example.org --name attic --capacity 500GB
-  agent join --url http://127.0.0.1:8001 --token-file ./token --name second --capacity 2TB --margin 10GB --home /mnt/big/agent`,
+  DISPATCHER_JOIN_TOKEN=... pnpm agent join --url https://dispatcher.example.org --name attic --capacity 500GB
+  pnpm agent join --url http://127.0.0.1:8001 --token-file ./token --name second --capacity 2TB --margin 10GB --home /mnt/big/agent`,
   )
   .action(join);
 
@@ -157,9 +166,9 @@ program
     "after",
     `
 Examples:
-  agent run
-  agent run --home /mnt/big/agent --concurrency 4
-  agent run --capacity 200GB               give some space back: no new files above that`,
+  pnpm agent run
+  pnpm agent run --home /mnt/big/agent --concurrency 4
+  pnpm agent run --capacity 200GB               give some space back: no new files above that`,
   )
   .action(run);
 
@@ -168,7 +177,7 @@ program
   .description("Show what this node holds and does, whether or not its agent runs.")
   .option("--home <dir>", HOME_HELP)
   .option("--json", "as one line of JSON, for programs")
-  .addHelpText("after", "\nExamples:\n  agent status\n  agent status --home /mnt/big/agent --json")
+  .addHelpText("after", "\nExamples:\n  pnpm agent status\n  pnpm agent status --home /mnt/big/agent --json")
   .action(status);
 
 hushExperimentalWarnings();

@@ -21,12 +21,12 @@ const NodeFileShape = z.object({
 /** Who this agent is, as the join made it. */
 export type NodeFile = z.output<typeof NodeFileShape>;
 
-/** Null in a home that has not joined. @throws DispatcherError STATE_UNREADABLE */
+/** Null in a home that has not joined. @throws DispatcherError HOME_UNUSABLE, STATE_UNREADABLE */
 export function readNodeFile(home: Home): Promise<NodeFile | null> {
   return readState(home.nodeFile, NodeFileShape);
 }
 
-/** @throws DispatcherError NOT_JOINED, STATE_UNREADABLE */
+/** @throws DispatcherError NOT_JOINED, HOME_UNUSABLE, STATE_UNREADABLE */
 export async function requireNodeFile(home: Home): Promise<NodeFile> {
   const node = await readNodeFile(home);
   if (node === null) throw new DispatcherError("NOT_JOINED", `There is no node in ${home.path}.`);

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DispatcherError } from "@dispatcher/core";
 import { expect, test } from "vitest";
@@ -38,6 +38,28 @@ test("state that is not what was written once is told by its path", async () => 
     expect(error).toBeInstanceOf(DispatcherError);
     expect(error).toMatchObject({ code: "STATE_UNREADABLE", detail: `The state file ${path} cannot be read.` });
   }
+});
+
+/** Modes do not bind root, so root does it as nobody. */
+async function asOrdinaryUser<Result>(work: () => Promise<Result>): Promise<Result> {
+  if (process.geteuid?.() !== 0) return work();
+  process.seteuid?.(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+test("state that this user may not read is a fault of the home, not of the state", async () => {
+  await using place = await aHome();
+  const path = join(place.home.path, "a.json");
+  await writeFile(path, '{"a":1}');
+  await chmod(path, 0o000);
+  expect(await asOrdinaryUser(() => readState(path, Shape).catch((reason: unknown) => reason))).toMatchObject({
+    code: "HOME_UNUSABLE",
+    detail: `This user may not read ${path} (EACCES).`,
+  });
 });
 
 test("what a death in the middle of a write has left is not read, and swept", async () => {

@@ -45,17 +45,25 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Null when there is no such file. @throws DispatcherError STATE_UNREADABLE when it is not what was once written */
+/**
+ * Null when there is no such file.
+ * @throws DispatcherError HOME_UNUSABLE when this user may not read it, STATE_UNREADABLE when it is not what was once written
+ */
 export async function readState<Shape extends z.ZodType>(path: string, shape: Shape): Promise<z.output<Shape> | null> {
   try {
     return shape.parse(JSON.parse(await readFile(path, "utf8")));
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "ENOENT") return null;
+    // Nothing is damaged, so the advice to restore it would be wrong.
+    if (code === "EACCES" || code === "EPERM") {
+      throw new DispatcherError("HOME_UNUSABLE", `This user may not read ${path} (${code}).`, { cause });
+    }
     throw new DispatcherError("STATE_UNREADABLE", `The state file ${path} cannot be read.`, { cause });
   }
 }
 
-/** All `*.json` of a folder, in no particular order. @throws DispatcherError STATE_UNREADABLE */
+/** All `*.json` of a folder, in no particular order. @throws DispatcherError HOME_UNUSABLE, STATE_UNREADABLE */
 export async function readStates<Shape extends z.ZodType>(
   folder: string,
   shape: Shape,

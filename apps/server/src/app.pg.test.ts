@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, inject, onTestFinished, test } from "vitest";
 import { createTestDatabase } from "../test/support/test-database.ts";
 import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
@@ -69,6 +69,29 @@ test("GET /health is 200 with a database and 503 without one", async () => {
   const down = await fetch(`${lonely}/health`);
   expect(down.status).toBe(503);
   expect(await down.json()).toMatchObject({ status: "unavailable", database: { status: "unavailable" } });
+});
+
+test("where the database is, and why it is away, is for the log and not for strangers", async () => {
+  const { url, lines } = await listen("postgres://nobody@127.0.0.1:1/nothing");
+  for (const path of ["health", "trpc/system.health", "trpc/stats.overview"]) {
+    lines.length = 0;
+    const body = await (await fetch(`${url}/${path}`)).text();
+    expect(body, path).toContain("PostgreSQL is not available.");
+    expect(body, path).not.toMatch(/127\.0\.0\.1|:1\b|ECONNREFUSED|nobody|nothing/);
+    expect(lines.join(""), path).toContain("PostgreSQL at 127.0.0.1:1 is not available: connect ECONNREFUSED");
+  }
+});
+
+test("a database that refuses the login does not tell strangers where it is, nor as whom", async () => {
+  const wrong = new URL(inject("postgresUrl"));
+  wrong.password = "wrong";
+  const { url, lines } = await listen(wrong.href);
+  for (const path of ["health", "trpc/stats.overview"]) {
+    const body = await (await fetch(`${url}/${path}`)).text();
+    expect(body, path).not.toContain(wrong.host);
+    expect(body, path).not.toContain("password");
+  }
+  expect(lines.join("")).toContain(`PostgreSQL at ${wrong.host} refuses the login`);
 });
 
 test("a path that is not there is a problem with a code", async () => {

@@ -16,6 +16,7 @@ import type { Actor } from "./services/authenticate.ts";
 import type { Dependencies } from "./services/dependencies.ts";
 import { createServices } from "./services/index.ts";
 import type { Services } from "./services/index.ts";
+import { shownOutside } from "./shown-outside.ts";
 
 /** A full inventory of 100,000 files and a thousand reports fit; much more is no honest node. */
 const BODY_MAX_BYTES = 32 * 2 ** 20;
@@ -61,15 +62,20 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
       router: appRouter,
       createContext,
       onError({ error, path, ctx }) {
+        const known = toDispatcherError(error);
+        if (known !== null && shownOutside(known) !== known) {
+          log.warn({ event: "request.refused", procedure: path, code: known.code }, known.detail);
+          return;
+        }
         // Failures inside procedures are logged where they are told apart; this is for what never reached one.
         if (ctx !== undefined) return;
-        if (toDispatcherError(error) === null) {
+        if (known === null) {
           log.error(
             { event: "request.failed", procedure: path, err: error.cause ?? error },
             "a request failed unexpectedly",
           );
         } else {
-          log.warn({ event: "request.refused", procedure: path, code: error.code }, "a request was refused");
+          log.warn({ event: "request.refused", procedure: path, code: known.code }, "a request was refused");
         }
       },
     } satisfies FastifyTRPCPluginOptions<AppRouter>["trpcOptions"],

@@ -1,17 +1,29 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DispatcherError } from "@dispatcher/core";
 import { expect, test } from "vitest";
 import { describeSettings, readConfig } from "./config.ts";
 
-function faultOf(env: Record<string, string>): DispatcherError {
+function findFault(env: Record<string, string>): DispatcherError | null {
   try {
     readConfig(env);
   } catch (error) {
     if (error instanceof DispatcherError) return error;
+    throw error;
   }
-  throw new Error("No fault was found.");
+  return null;
+}
+
+function faultOf(env: Record<string, string>): DispatcherError {
+  const fault = findFault(env);
+  if (fault === null) throw new Error("No fault was found.");
+  return fault;
+}
+
+async function aFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "dispatcher-config-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 test("an empty environment is a server of the defaults", () => {
@@ -27,11 +39,44 @@ test("an empty environment is a server of the defaults", () => {
 test("every fault is told at once, with what was given", () => {
   const error = faultOf({ DISPATCHER_PORT: "70000", LOG_LEVEL: "loud", DISPATCHER_COPIES_MIN: "4" });
   expect(error.code).toBe("CONFIG_INVALID");
-  expect(error.message).toContain("DISPATCHER_PORT=70000");
-  expect(error.message).toContain("LOG_LEVEL=loud");
+  expect(error.detail).toBe(
+    "The environment has 2 fault(s): DISPATCHER_PORT=70000: has to be a whole number from 0 to 65535; " +
+      "LOG_LEVEL=loud: has to be DEBUG, INFO, WARNING or ERROR.",
+  );
 });
 
-test("settings that contradict each other are a fault", () => {
+test("a number is written in digits, within its bounds", () => {
+  expect(readConfig({ DISPATCHER_QUOTA_MAX: "1" }).DISPATCHER_QUOTA_MAX).toBe(1);
+  expect(readConfig({ DISPATCHER_QUOTA_MAX: "1000" }).DISPATCHER_QUOTA_MAX).toBe(1000);
+  for (const text of ["0", "1001", "-1", "1.5", "1e2", "0x10", " ", "abc"]) {
+    expect(faultOf({ DISPATCHER_QUOTA_MAX: text }).detail).toContain(
+      `DISPATCHER_QUOTA_MAX=${text}: has to be a whole number from 1 to 1000`,
+    );
+  }
+});
+
+test.each(describeSettings())("what is wrong with $name is said in words of ours", async ({ name }) => {
+  await using folder = await aFolder();
+  const file = join(folder.path, "value");
+  const said: string[] = [];
+  // From a file, as an empty variable counts as not given.
+  for (const garbage of ["", "\t", "-1", "1.5", "x".repeat(300)]) {
+    await writeFile(file, garbage);
+    const fault = findFault({ [`${name}_FILE`]: file });
+    if (fault !== null) said.push(fault.detail.replace(`${name}=${garbage}: `, `${name}=(not shown): `));
+  }
+  // Any word may name a host or a folder; an empty one is no value anywhere.
+  expect(said.length).toBeGreaterThanOrEqual(1);
+  for (const detail of said) {
+    expect(detail).toMatch(
+      new RegExp(`^The environment has 1 fault\\(s\\): ${name}=\\(not shown\\): has to be(gin)? `),
+    );
+    expect(detail).not.toMatch(/invalid|expected|received|too (small|big)/i);
+  }
+});
+
+test("settings that contradict each other are a fault, beside others too", () => {
+  expect(faultOf({ DISPATCHER_COPIES_MIN: "4", DISPATCHER_PORT: "none" }).detail).toContain("has 2 fault(s)");
   expect(faultOf({ DISPATCHER_COPIES_MIN: "4" }).message).toContain(
     "DISPATCHER_COPIES_TARGET=(default): has to be at least DISPATCHER_COPIES_MIN (4)",
   );
@@ -44,7 +89,8 @@ test("a secret is not shown, not even a wrong one", () => {
 });
 
 test("NAME_FILE gives the value of a file, without its last line break", async () => {
-  const file = join(await mkdtemp(join(tmpdir(), "dispatcher-config-")), "key");
+  await using folder = await aFolder();
+  const file = join(folder.path, "key");
   await writeFile(file, "a-key-from-a-file\n");
   expect(readConfig({ DISPATCHER_ADMIN_KEY_FILE: file }).DISPATCHER_ADMIN_KEY).toBe("a-key-from-a-file");
   expect(faultOf({ DISPATCHER_ADMIN_KEY_FILE: `${file}.none` }).message).toContain("ENOENT");

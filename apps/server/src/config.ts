@@ -6,14 +6,28 @@ import { readFileSync } from "node:fs";
 import { DispatcherError } from "@dispatcher/core";
 import { z } from "zod";
 
-const count = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+/** Digits alone: JavaScript would read a blank as 0 and `1e3` as a thousand, which nobody means. */
+const count = (least: number, most: number) =>
+  z
+    .string()
+    .refine((text) => /^\d{1,16}$/.test(text) && Number(text) >= least && Number(text) <= most, {
+      error: `has to be a whole number from ${least} to ${most}`,
+    })
+    .transform(Number);
 const durationMs = count(0, 365 * 86_400_000);
 
 const EnvironmentShape = z
   .object({
-    DISPATCHER_HOST: z.string().min(1).default("0.0.0.0").describe("address to listen on"),
+    DISPATCHER_HOST: z
+      .string()
+      .regex(/^\S+$/, "has to be an address of this machine or its name")
+      .default("0.0.0.0")
+      .describe("address to listen on; 0.0.0.0 for every network interface"),
     DISPATCHER_PORT: count(0, 65_535).default(8001).describe("port to listen on; 0 for any free one"),
-    LOG_LEVEL: z.enum(["DEBUG", "INFO", "WARNING", "ERROR"]).default("INFO").describe("least level that is logged"),
+    LOG_LEVEL: z
+      .enum(["DEBUG", "INFO", "WARNING", "ERROR"], "has to be DEBUG, INFO, WARNING or ERROR")
+      .default("INFO")
+      .describe("least level that is logged"),
     // Several hosts may stand in it, which no URL parser knows: what is behind the scheme is the database layer's to read.
     DATABASE_URL: z
       .string()
@@ -22,7 +36,7 @@ const EnvironmentShape = z
       .describe("PostgreSQL 15 or newer; without it the server starts its own below DISPATCHER_DATA_DIR"),
     DISPATCHER_DATA_DIR: z
       .string()
-      .min(1)
+      .min(1, "has to be the path of a folder")
       .default("./.dispatcher")
       .describe("where the server keeps its own PostgreSQL"),
     DISPATCHER_DATABASE_POOL: count(2, 100).default(10).describe("connections to PostgreSQL"),
@@ -72,8 +86,10 @@ const EnvironmentShape = z
     const mustGrow = (names: readonly (keyof typeof env)[]): void => {
       for (const [index, name] of names.slice(1).entries()) {
         const before = names[index] as keyof typeof env;
-        if (Number(env[before]) > Number(env[name])) {
-          context.addIssue({ code: "custom", path: [name], message: `has to be at least ${before} (${env[before]})` });
+        const [least, value] = [env[before], env[name]];
+        // One that is malformed is still text here, and has been told.
+        if (typeof least === "number" && typeof value === "number" && least > value) {
+          context.addIssue({ code: "custom", path: [name], message: `has to be at least ${before} (${least})` });
         }
       }
     };

@@ -2,6 +2,8 @@ import { DispatcherError, describeFailure } from "@dispatcher/core";
 import { createApp } from "./app.ts";
 import { describeSettings, readConfig } from "./config.ts";
 import type { ServerConfig } from "./config.ts";
+import { describeListener } from "./listener.ts";
+import type { Listener } from "./listener.ts";
 import { createLog } from "./log.ts";
 import { openStorage } from "./storage.ts";
 import { runSweeps } from "./sweeps/sweep.ts";
@@ -26,7 +28,7 @@ Examples:
 const STOP_PATIENCE_MS = 8_000;
 
 /** Listen, or say who stands in the way. */
-async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): Promise<string> {
+async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): Promise<Listener> {
   const { DISPATCHER_HOST: host, DISPATCHER_PORT: port } = config;
   try {
     await app.http.listen({ host, port });
@@ -40,9 +42,7 @@ async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): 
     }
     throw cause;
   }
-  const address = app.http.addresses().find((one) => typeof one === "object");
-  const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${address?.port ?? port}`;
+  return describeListener(app.http.addresses().filter((address) => typeof address === "object"));
 }
 
 /** Resolves with the first of the signals that ask for an orderly stop. */
@@ -64,9 +64,9 @@ async function serve(): Promise<void> {
   const app = createApp(config, storage.db, log);
   const sweeping = new AbortController();
   try {
-    const url = await listen(app, config);
+    const { url, addresses, text } = await listen(app, config);
     const sweeps = runSweeps(app.dependencies, sweeping.signal);
-    log.info({ event: "server.listening", url, version: VERSION, pid: process.pid }, `Dispatcher listens on ${url}`);
+    log.info({ event: "server.listening", url, addresses, version: VERSION, pid: process.pid }, text);
     const signal = await stopped;
     log.info({ event: "server.stopping", signal }, "stopping: calls under way are answered first");
     sweeping.abort();

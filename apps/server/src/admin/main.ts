@@ -32,6 +32,15 @@ function parseDuration(text: string): number {
   return Number(match[1]) * DURATION_MS[match[2] as keyof typeof DURATION_MS];
 }
 
+/** What commander says of a wrong word, as the one line that every failure of ours is. */
+function usageFault(text: string): string {
+  const said = text
+    .replace(/^error: /, "")
+    .trim()
+    .replaceAll(/\s+/g, " ");
+  return `USAGE: ${said.replace(/\.?$/, ".")} Run it with --help.\n`;
+}
+
 /** Open the database, run one command as an administrator, close again. */
 async function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Promise<Result> {
   const config = readConfig(process.env);
@@ -51,7 +60,7 @@ async function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Pro
   }
 }
 
-const program = new Command("admin")
+const program = new Command("pnpm admin")
   .description("Administer a Dispatcher: on its database directly, beside a running server or without one.")
   .version(VERSION)
   .addOption(new Option("-o, --output <format>", "how to answer").choices(["table", "json"]).default("table"))
@@ -61,13 +70,13 @@ const program = new Command("admin")
 The database is the one the server uses: DATABASE_URL, or the server's own below DISPATCHER_DATA_DIR (./.dispatcher).
 
 Examples:
-  admin token create --operator "Library of Alexandria"     let somebody take part
-  admin import datapackage.json --base-url https://data.example.org/files/
-  admin assets --incomplete --limit 20
-  admin status -o json`,
+  pnpm admin token create --operator "Library of Alexandria"     let somebody take part
+  pnpm admin import datapackage.json --base-url https://data.example.org/files/
+  pnpm admin assets --incomplete --limit 20
+  pnpm admin status -o json`,
   )
   .exitOverride()
-  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+  .configureOutput({ outputError: (text, write) => write(usageFault(text)) });
 
 /** Options of the command itself and of the program, which may stand before or behind the command's name. */
 function show(run: (caller: Caller, options: Record<string, unknown>) => Promise<Shown>) {
@@ -111,7 +120,11 @@ token
     "the person or organisation whose nodes join with it; copies are spread over operators",
   )
   .option("--uses <count>", "nodes that may join with it", parseCount, 1)
-  .option("--life <duration>", "how long it is valid: 30m, 12h, 7d", parseDuration, 7 * DURATION_MS.d)
+  .addOption(
+    new Option("--life <duration>", "how long it is valid: 30m, 12h, 7d")
+      .argParser(parseDuration)
+      .default(7 * DURATION_MS.d, "7d"),
+  )
   .action(
     show(async (caller, { operator, uses, life }) => {
       const made = await caller.token.create({ operator: String(operator), uses: Number(uses), lifeMs: Number(life) });

@@ -84,13 +84,21 @@ test.for(["immediate", "fast"] as const)(
 
 test("a start without PostgreSQL is told plainly, and works after it has come", async () => {
   await server.stop("fast");
-  await using db = openDatabase(optionsFor(server.url));
+  const logged: string[] = [];
+  const note = (fields: { readonly event?: string }): void => void logged.push(fields.event ?? "");
+  await using db = openDatabase({ ...optionsFor(server.url), log: { info: note, warn: note } });
   await expect(migrate(db, { log: silentLog })).rejects.toMatchObject({
     ...UNAVAILABLE,
     message: `PostgreSQL at 127.0.0.1:${server.port} is not available: connect ECONNREFUSED 127.0.0.1:${server.port}. Check that PostgreSQL runs and that DATABASE_URL points to it; the call may be repeated as it was.`,
   });
   await server.start();
   await db.ping();
+  // What was never there is not lost: the error has told it.
+  expect(logged).toEqual([]);
+  await server.stop("fast");
+  await expect(db.ping()).rejects.toMatchObject(UNAVAILABLE);
+  expect(logged).toEqual(["database.lost"]);
+  await server.start();
 });
 
 test("when its session is ended, a transaction writes nothing more, whatever its work does about it", async () => {

@@ -285,9 +285,12 @@ test("closing lets transactions end, and refuses new calls", async () => {
 test("a refused login and an unknown database are faults of the configuration", async () => {
   const wrongPassword = new URL(inject("postgresUrl"));
   wrongPassword.password = "wrong";
-  await using refused = openDatabase(anything(wrongPassword.href));
+  const logged: unknown[] = [];
+  const log = { info: (line: unknown) => void logged.push(line), warn: (line: unknown) => void logged.push(line) };
+  await using refused = openDatabase({ ...anything(wrongPassword.href), log });
   await expect(refused.ping()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   await expect(refused.transaction(async () => null)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  expect(logged).toEqual([]);
   const elsewhere = new URL(inject("postgresUrl"));
   elsewhere.pathname = "/nowhere";
   await using unknown = openDatabase(anything(elsewhere.href));

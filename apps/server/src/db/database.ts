@@ -71,6 +71,8 @@ export class Database {
   readonly #statements: Statements;
   readonly #sessions: Sessions;
   #addresses: Addresses;
+  /** Before its first answer PostgreSQL is not lost: whoever asked is told by the error, and nobody twice. */
+  #hasAnswered = false;
   #isDown = false;
   #closed: Promise<void> | undefined;
 
@@ -203,12 +205,13 @@ export class Database {
   }
 
   #noteDown(fault: DispatcherError): void {
-    if (this.#isDown) return;
+    if (this.#isDown || !this.#hasAnswered) return;
     this.#isDown = true;
     this.#options.log.warn({ event: "database.lost" }, fault.detail);
   }
 
   #noteUp(): void {
+    this.#hasAnswered = true;
     if (!this.#isDown) return;
     this.#isDown = false;
     this.#options.log.info({ event: "database.back" }, `PostgreSQL at ${this.#where()} answers again.`);

@@ -2,6 +2,7 @@ import { DispatcherError } from "@dispatcher/core";
 import type { FastifyInstance } from "fastify";
 import type { Log } from "../log.ts";
 import type { Services } from "../services/index.ts";
+import { healthShownOutside } from "../shown-outside.ts";
 
 /** The greeting that programs of the rescue system already know; byte for byte. */
 const GREETING = JSON.stringify("Hello rescuer 👋");
@@ -25,7 +26,7 @@ export function registerRest(
   http.get("/", async (_request, reply) => reply.type("application/json").send(GREETING));
 
   http.get("/health", async (_request, reply) => {
-    const health = await services.checkHealth();
+    const health = healthShownOutside(await services.checkHealth(), log);
     return reply.code(health.status === "ok" ? 200 : 503).send(health);
   });
 

@@ -6,6 +6,7 @@ import { ZodError } from "zod";
 import type { Log } from "../log.ts";
 import type { Actor } from "../services/authenticate.ts";
 import type { Services } from "../services/index.ts";
+import { shownOutside } from "../shown-outside.ts";
 
 export type Context = {
   readonly services: Services;
@@ -65,7 +66,9 @@ export function toDispatcherError(error: TRPCError): DispatcherError | null {
 const t = initTRPC.context<Context>().create({
   transformer: superjson,
   errorFormatter({ shape, error }) {
-    const known = toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened.");
+    const known = shownOutside(
+      toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened."),
+    );
     const { stack: _, ...data } = shape.data;
     const dispatcher: WireError = { code: known.code, detail: known.detail, details: known.details };
     return { ...shape, message: known.message, data: { ...data, dispatcher } };

@@ -33,7 +33,7 @@ export async function showNodes(caller: Caller): Promise<{ readonly data: unknow
   ]);
   const text =
     rows.length === 0
-      ? "No node has joined yet. Make a join token: admin token create --operator NAME"
+      ? "No node has joined yet. Make a join token: pnpm admin token create --operator NAME"
       : showTable(head, rows);
   return { data: nodes, text };
 }
