@@ -17,6 +17,7 @@ test("every reason has words of its own", () => {
   const texts = [
     describeRefusal({ reason: "NODE_FULL", missingBytes: 1, retryAfterMs: 0 }),
     describeRefusal({ reason: "ORIGIN_SATURATED", retryAfterMs: 0 }),
+    describeRefusal({ reason: "PEERS_NOT_READY", retryAfterMs: 0 }),
     describeRefusal({ reason: "NOTHING_LEFT", retryAfterMs: 0 }),
     describeRefusal({ reason: "NODE_PAUSED", retryAfterMs: 0 }),
     describeRefusal({ reason: "QUOTA", openLeases: 1, limit: 1, retryAfterMs: 0 }),

@@ -15,6 +15,8 @@ function reasonOf(refusal: Refusal): string {
       return `full: the next file needs ${formatByteSize(refusal.missingBytes)} more than this node has left to offer`;
     case "ORIGIN_SATURATED":
       return "the servers the files come from are asked as much as they can take";
+    case "PEERS_NOT_READY":
+      return "what is left comes from other nodes, which are still fetching it";
     case "NOTHING_LEFT":
       return "there is nothing left that needs a copy from this node";
     case "NODE_PAUSED":

@@ -251,7 +251,8 @@ test("on SIGTERM what does not finish is given back, and a second signal ends at
   void hurried.kill("SIGTERM");
   await hurried.waitForEvent("agent.stopping");
   expect(await hurried.kill("SIGINT")).toEqual({ code: 130, signal: null });
-  expect(await readdir(join(home, "assignments"))).toHaveLength(1);
+  // It may have been ended in the middle of a write: what was written before is whole, and is what the next start reads.
+  expect((await readdir(join(home, "assignments"))).filter((name) => name.endsWith(".json"))).toHaveLength(1);
 });
 
 test("an agent finds a server again that was killed, and tells it what it did meanwhile", async () => {
