@@ -1,3 +1,4 @@
+import { refuse, requireCount } from "./check.ts";
 import { DispatcherError } from "./errors.ts";
 
 declare const scale: unique symbol;
@@ -27,6 +28,15 @@ export function asRank(value: number): Rank {
 
 /** How many independent copies: below min is danger, target is the aim, max is never passed. */
 export type CopyRange = { readonly min: number; readonly target: number; readonly max: number };
+
+/** Whole numbers, and each at least the one before. @throws DispatcherError INPUT_INVALID naming the first that is not */
+export function checkCopies({ min, target, max }: CopyRange): void {
+  requireCount(min, "copies.min");
+  requireCount(target, "copies.target");
+  requireCount(max, "copies.max");
+  if (target < min) refuse(target, "copies.target", `copies.min, ${min}, or more`);
+  if (max < target) refuse(max, "copies.max", `copies.target, ${target}, or more`);
+}
 
 export const DEFAULT_COPIES: CopyRange = { min: 2, target: 3, max: 5 };
 

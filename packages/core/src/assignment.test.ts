@@ -13,6 +13,7 @@ import {
   releaseAssignment,
 } from "./assignment.ts";
 import type { Assignment, AssignmentState } from "./assignment.ts";
+import type { FailureCode } from "./failure.ts";
 import { DispatcherError } from "./errors.ts";
 import { aHeldLease, anEndedLease, refusalOf } from "./testing.ts";
 
@@ -173,6 +174,14 @@ describe("progress", () => {
     expect(lease.expiresAtMs).toBe(10_000);
   });
 
+  test.each([
+    ["nowMs", Number.NaN],
+    ["lengthMs", -1],
+  ])("%s of %d is refused", (field, value) => {
+    const refusal = refusalOf(() => recordProgress(aHeldLease(), { ...report, [field]: value }, times));
+    expect([refusal.code, refusal.details["field"]]).toEqual(["INPUT_INVALID", field]);
+  });
+
   test.each([-1, 0.5, Number.NaN])("%d bytes are refused", (bytesDone) => {
     expect(refusalOf(() => recordProgress(aHeldLease(), { ...report, bytesDone }, times)).code).toBe("INPUT_INVALID");
   });
@@ -209,6 +218,14 @@ describe("failing", () => {
     expect(assignment).toEqual(anEndedLease({ state: "failed", failureCode: "STALLED", bytesDone: 3 }));
   });
 
+  test("a code that nobody knows is refused, whatever the state", () => {
+    for (const state of STATES) {
+      const refusal = refusalOf(() => failAssignment(inState(state), { term: 1, code: "TIRED" as FailureCode }));
+      expect(refusal.code).toBe("INPUT_INVALID");
+      expect(refusal.details).toEqual({ field: "code", value: "TIRED" });
+    }
+  });
+
   test("told again, the first code stands", () => {
     const failed = anEndedLease({ state: "failed", failureCode: "STALLED" });
     expect(failAssignment(failed, { term: 1, code: "DISK_FULL" })).toEqual({ assignment: failed, timing: "repeated" });
@@ -219,6 +236,12 @@ test("a lease is reclaimed when deadline and grace are over, and not a milliseco
   const lease = aHeldLease();
   expect(expireAssignment(lease, OVERDUE_MS - 1, times)).toBe(lease);
   expect(expireAssignment(lease, OVERDUE_MS, times)).toEqual(anEndedLease({ state: "expired" }));
+});
+
+test("while there is mercy no lease is reclaimed, and at its end the overdue are", () => {
+  const lease = aHeldLease();
+  expect(expireAssignment(lease, OVERDUE_MS, times, { mercyUntilMs: OVERDUE_MS + 1 })).toBe(lease);
+  expect(expireAssignment(lease, OVERDUE_MS, times, { mercyUntilMs: OVERDUE_MS }).state).toBe("expired");
 });
 
 test("cancelling leaves work that has begun as it is", () => {
@@ -257,6 +280,11 @@ describe("granting an expired lease anew", () => {
     const refusal = refusalOf(() => regrantAssignment(aHeldLease(), NEW_LEASE));
     expect(refusal.code).toBe("LEASE_ENDED");
     expect(refusal.details).toEqual({ state: "granted" });
+  });
+
+  test.each(["nowMs", "lengthMs", "term"] as const)("a %s that is no number is refused", (field) => {
+    const refusal = refusalOf(() => regrantAssignment(expired, { ...NEW_LEASE, [field]: Number.NaN }));
+    expect([refusal.code, refusal.details["field"]]).toEqual(["INPUT_INVALID", field]);
   });
 
   test.each(["reservedBytes", "bytesDone"] as const)("a negative %s is refused", (field) => {

@@ -10,8 +10,9 @@
  *      +------ expire -------+------> expired   --complete (late)--> stored, --regrant (new term)--> granted
  *      +------ cancel (not yet begun) > cancelled --complete (late)--> stored
  */
-import { requireCount } from "./check.ts";
+import { requireAmount, requireCount, requireFinite, requireOneOf } from "./check.ts";
 import { DispatcherError } from "./errors.ts";
+import { FAILURE_CODES } from "./failure.ts";
 import type { FailureCode } from "./failure.ts";
 import { isOverdue, renewedDeadlineMs } from "./lease.ts";
 import type { LeaseTimes } from "./lease.ts";
@@ -86,6 +87,8 @@ export function recordProgress(
   times: LeaseTimes,
 ): OpenAssignment {
   requireCount(report.bytesDone, "bytesDone");
+  requireFinite(report.nowMs, "nowMs");
+  requireAmount(report.lengthMs, "lengthMs");
   requireTerm(assignment, report.term);
   const open = requireOpen(assignment);
   const hasMore = report.bytesDone > open.bytesDone;
@@ -122,6 +125,7 @@ export function failAssignment(
   assignment: Assignment,
   { term, code }: { readonly term: number; readonly code: FailureCode },
 ): { readonly assignment: EndedAssignment; readonly timing: "on-time" | "repeated" } {
+  requireOneOf(code, FAILURE_CODES, "code");
   requireTerm(assignment, term);
   if (!isOpen(assignment) && assignment.state === "failed") return { assignment, timing: "repeated" };
   return { assignment: end(requireOpen(assignment), "failed", code), timing: "on-time" };
@@ -138,12 +142,17 @@ export function releaseAssignment(
 }
 
 /**
- * The lease is reclaimed once it is overdue by database time; before that, nothing changes.
+ * The lease is reclaimed once it is overdue by database time, and any mercy is over; before that, nothing changes.
  * @throws DispatcherError LEASE_ENDED
  */
-export function expireAssignment(assignment: Assignment, nowMs: number, times: LeaseTimes): Assignment {
+export function expireAssignment(
+  assignment: Assignment,
+  nowMs: number,
+  times: LeaseTimes,
+  mercy?: { readonly mercyUntilMs: number | null },
+): Assignment {
   const open = requireOpen(assignment);
-  return isOverdue(open.expiresAtMs, nowMs, times) ? end(open, "expired") : open;
+  return isOverdue(open.expiresAtMs, nowMs, times, mercy) ? end(open, "expired") : open;
 }
 
 /**
@@ -163,6 +172,9 @@ export function regrantAssignment(
 ): OpenAssignment {
   requireCount(grant.reservedBytes, "reservedBytes");
   requireCount(grant.bytesDone, "bytesDone");
+  requireCount(grant.term, "term");
+  requireFinite(grant.nowMs, "nowMs");
+  requireAmount(grant.lengthMs, "lengthMs");
   if (assignment.state !== "expired") {
     throw new DispatcherError(
       "LEASE_ENDED",

@@ -1,8 +1,15 @@
-export type { Asker, Candidate, DailyWindow, GrantDecision, OriginSlots, Refusal } from "./allocation/policy.ts";
+export type { Asker, Candidate, GrantDecision, OriginSlots, Refusal } from "./allocation/policy.ts";
 export type { AllocationRound, RoundInput, RoundResult, RoundSettings } from "./allocation/policy.ts";
+export { CandidatePool } from "./allocation/candidate-pool.ts";
+export type { PoolRound, PoolSettings } from "./allocation/candidate-pool.ts";
 export { allocateRound } from "./allocation/round.ts";
-export { explain, usableBytes } from "./allocation/eligibility.ts";
+export { usableBytes } from "./allocation/eligibility.ts";
 export type { Question } from "./allocation/eligibility.ts";
+export { explainAsset } from "./allocation/explain-asset.ts";
+export type { AssetExplanation, AssetQuestionToAll, RefusedNodes } from "./allocation/explain-asset.ts";
+export { explain } from "./allocation/explain.ts";
+export type { Explanation, RuleFinding } from "./allocation/explain.ts";
+export type { RuleFacts } from "./allocation/rule-facts.ts";
 export { ASSET_STATES, DEFAULT_COPIES, asPriority, asRank } from "./asset.ts";
 export type { AssetState, CopyRange, Priority, Rank } from "./asset.ts";
 export {
@@ -18,6 +25,7 @@ export {
   releaseAssignment,
 } from "./assignment.ts";
 export type { Assignment, AssignmentState, EndedAssignment, OpenAssignment } from "./assignment.ts";
+export type { DailyWindow } from "./daily-window.ts";
 export { DIGEST_ALGORITHMS, REPORTED_ALGORITHMS, formatDigest, parseDigest, provesDigest } from "./digest.ts";
 export type { Computed, Digest, DigestAlgorithm, ReportedDigest } from "./digest.ts";
 export { DispatcherError, ERROR_CODES, describeFailure, isErrorCode } from "./errors.ts";
@@ -26,14 +34,23 @@ export {
   ATTEMPTS_BEFORE_REVIEW,
   FAILURE_CODES,
   NODES_BEFORE_REVIEW,
+  NODES_TO_BELIEVE,
   countsAsAttempt,
   failureClassOf,
+  judgeFailures,
   saysGone,
 } from "./failure.ts";
-export type { FailureClass, FailureCode } from "./failure.ts";
+export type { FailureClass, FailureCode, FailureVerdict, RecordedFailure } from "./failure.ts";
 export { compareIds } from "./ids.ts";
 export type { AssetId, AssignmentId, DatasetId, NodeId, OperatorId, OriginId } from "./ids.ts";
-export { DEFAULT_LEASE_TIMES, isOverdue, leaseLengthMs, renewedDeadlineMs } from "./lease.ts";
+export {
+  DEFAULT_LEASE_TIMES,
+  DEFAULT_MERCY_MS,
+  isOverdue,
+  leaseLengthMs,
+  mercyAfterStart,
+  renewedDeadlineMs,
+} from "./lease.ts";
 export type { LeaseTimes } from "./lease.ts";
 export { changeOffer, checkLedger, dropBytes, holdBytes, releaseBytes, reserveBytes, roomBytes } from "./ledger.ts";
 export type { ByteLedger } from "./ledger.ts";
@@ -41,17 +58,20 @@ export {
   DEFAULT_VETTING,
   NODE_LIVES,
   QUOTA_START,
+  SYNCS_TO_COME_BACK,
   countsAsHolder,
   defaultLifeThresholds,
   independentCopies,
+  isPresent,
   isVetted,
   lifeAfterSilence,
+  lifeAfterSync,
   loweredQuota,
   measuredRate,
   placesLeft,
   raisedQuota,
 } from "./node.ts";
-export type { Holder, LifeThresholds, NodeLife, VettingRule } from "./node.ts";
+export type { Holder, LifeThresholds, NodeLife, NodeStanding, VettingRule } from "./node.ts";
 export {
   DEFAULT_ORIGIN_BUDGET,
   changeBudget,
@@ -63,8 +83,37 @@ export {
   returnSlots,
   takeSlots,
 } from "./origin.ts";
-export type { OpenSlots, Origin, OriginBudget } from "./origin.ts";
-export { TRUST_LEVELS, judgeRescue, weighCopies } from "./rescue.ts";
-export type { CopyOnNode, Declared, RescueReport, Trust } from "./rescue.ts";
-export { urgencyOf } from "./urgency.ts";
-export type { Urgency, UrgencyFacts } from "./urgency.ts";
+export type { OpenSlots, Origin, OriginBudget, OriginLatency } from "./origin.ts";
+export {
+  REPAIR_DELAY_BELOW_MIN_MS,
+  REPAIR_DELAY_BELOW_TARGET_MS,
+  TRIM_REASONS,
+  planEvacuation,
+  planRepair,
+  planTrim,
+} from "./repair.ts";
+export type { AssetToMove, EvacuationPlan, RepairPlan, StoredCopy, TrimReason } from "./repair.ts";
+export { TRUST_LEVELS, compareVersions, judgeRescue, judgeVersions, weighCopies } from "./rescue.ts";
+export type { CopyOnNode, CopyStanding, CopyWeight, Declared, RescueReport, Trust } from "./rescue.ts";
+export type { VersionComparison, VersionedCopy, VersionsJudged } from "./rescue.ts";
+export {
+  AUDIT_OUTCOMES,
+  CONTAINED_RETRIES,
+  NEW_TRUST,
+  SPOT_CHECK_SHARE_MIN,
+  SUSPENSION_MS,
+  VALID_BEFORE_SPOT_CHECKS,
+  isSuspended,
+  needsSpotCheck,
+  recordAudit,
+  recordResult,
+} from "./trust.ts";
+export type { AuditOutcome, NodeTrust } from "./trust.ts";
+export { fifo } from "./urgency/fifo.ts";
+export { URGENCY_POLICIES } from "./urgency/policies.ts";
+export type { UrgencyPolicyName } from "./urgency/policies.ts";
+export { urgencyPolicy } from "./urgency/policy.ts";
+export type { CopiesChange, Urgency, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./urgency/policy.ts";
+export { priorityFirst } from "./urgency/priority-first.ts";
+export { rarestFirst } from "./urgency/rarest-first.ts";
+export { rescueFirst, urgencyOf } from "./urgency/rescue-first.ts";

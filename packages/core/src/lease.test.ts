@@ -1,6 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LEASE_TIMES, isOverdue, leaseLengthMs, renewedDeadlineMs } from "./lease.ts";
+import {
+  DEFAULT_LEASE_TIMES,
+  DEFAULT_MERCY_MS,
+  isOverdue,
+  leaseLengthMs,
+  mercyAfterStart,
+  renewedDeadlineMs,
+} from "./lease.ts";
+import { refusalOf } from "./testing.ts";
 
 const times = { minMs: 1000, graceMs: 500, capMs: 10_000 };
 
@@ -65,4 +73,52 @@ describe("renewing", () => {
 test("a lease is overdue at its deadline and the grace, not a millisecond before", () => {
   expect(isOverdue(2000, 2499, times)).toBe(false);
   expect(isOverdue(2000, 2500, times)).toBe(true);
+});
+
+describe("mercy", () => {
+  test("by default five minutes", () => {
+    expect(DEFAULT_MERCY_MS).toBe(300_000);
+  });
+
+  test("nothing is overdue before it ends, and at its end what was overdue is", () => {
+    expect(isOverdue(0, 899, times, { mercyUntilMs: 900 })).toBe(false);
+    expect(isOverdue(0, 900, times, { mercyUntilMs: 900 })).toBe(true);
+  });
+
+  test("it does not shorten a grace, and without one the grace alone decides", () => {
+    expect(isOverdue(2000, 2499, times, { mercyUntilMs: 900 })).toBe(false);
+    expect(isOverdue(2000, 2500, times, { mercyUntilMs: 900 })).toBe(true);
+    expect(isOverdue(2000, 2499, times, { mercyUntilMs: null })).toBe(false);
+    expect(isOverdue(2000, 2500, times, { mercyUntilMs: null })).toBe(true);
+  });
+
+  test("it lasts its length from the start of a server", () => {
+    expect(mercyAfterStart(null, { nowMs: 1000, mercyMs: 300 })).toBe(1300);
+    expect(mercyAfterStart(900, { nowMs: 1000, mercyMs: 0 })).toBe(1000);
+  });
+
+  test("a second server that starts may lengthen it and never shortens it", () => {
+    expect(mercyAfterStart(1301, { nowMs: 1000, mercyMs: 300 })).toBe(1301);
+    expect(mercyAfterStart(1299, { nowMs: 1000, mercyMs: 300 })).toBe(1300);
+  });
+});
+
+test("what is no size, rate or time is refused, by the name of the field", () => {
+  const lease = { grantedAtMs: 0, expiresAtMs: 0 };
+  const attempts: [string, () => unknown][] = [
+    ["bytesLeft", () => leaseLengthMs({ bytesLeft: -1, rateBytesPerS: 1 }, times)],
+    ["bytesLeft", () => leaseLengthMs({ bytesLeft: 0.5, rateBytesPerS: null }, times)],
+    ["rateBytesPerS", () => leaseLengthMs({ bytesLeft: 1, rateBytesPerS: -1 }, times)],
+    ["rateBytesPerS", () => leaseLengthMs({ bytesLeft: 1, rateBytesPerS: Number.NaN }, times)],
+    ["nowMs", () => renewedDeadlineMs(lease, { nowMs: Number.NaN, lengthMs: 1 }, times)],
+    ["lengthMs", () => renewedDeadlineMs(lease, { nowMs: 1, lengthMs: -1 }, times)],
+    ["expiresAtMs", () => isOverdue(Number.NaN, 1, times)],
+    ["nowMs", () => isOverdue(1, Number.NaN, times)],
+    ["nowMs", () => mercyAfterStart(null, { nowMs: Number.NaN, mercyMs: 1 })],
+    ["mercyMs", () => mercyAfterStart(null, { nowMs: 1, mercyMs: -1 })],
+  ];
+  for (const [field, attempt] of attempts) {
+    const refusal = refusalOf(attempt);
+    expect([refusal.code, refusal.details["field"]]).toEqual(["INPUT_INVALID", field]);
+  }
 });

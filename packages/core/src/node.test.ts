@@ -1,21 +1,25 @@
+/* oxlint-disable vitest/no-conditional-expect -- a property asks more of some cases than of others */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   DEFAULT_VETTING,
   NODE_LIVES,
   QUOTA_START,
+  SYNCS_TO_COME_BACK,
   countsAsHolder,
   defaultLifeThresholds,
   independentCopies,
+  isPresent,
   isVetted,
   lifeAfterSilence,
+  lifeAfterSync,
   loweredQuota,
   measuredRate,
   placesLeft,
   raisedQuota,
 } from "./node.ts";
-import type { Holder } from "./node.ts";
-import { aHolder, nodeId, operatorId } from "./testing.ts";
+import type { Holder, NodeLife, NodeStanding } from "./node.ts";
+import { aHolder, nodeId, operatorId, refusalOf } from "./testing.ts";
 
 function holder(node: number, operator: number, counts = true): Holder {
   return aHolder({ nodeId: nodeId(node), operatorId: operatorId(operator), counts });
@@ -47,17 +51,141 @@ describe("the life of a node", () => {
     expect(lifeAfterSilence("online", silentMs, thresholds)).toBe(life);
   });
 
-  test("a node that is heard again is online, unless it was retired", () => {
-    const after = NODE_LIVES.map((life) => lifeAfterSilence(life, 0, thresholds));
-    expect(after).toEqual(["online", "online", "online", "online", "retired"]);
+  test("a silence makes no life better", () => {
+    expect(NODE_LIVES.map((life) => lifeAfterSilence(life, 0, thresholds))).toEqual(NODE_LIVES);
+    expect(lifeAfterSilence("lost", 180_000, thresholds)).toBe("lost");
   });
 
   test("where thresholds cross, the longer silence decides", () => {
     expect(lifeAfterSilence("online", 3_600_000, defaultLifeThresholds(3_600_000))).toBe("offline");
   });
 
+  test("an unknown life, or a silence that is no time, is refused", () => {
+    const asleep: NodeStanding = { life: "asleep" as NodeLife, syncsMissing: 0, inventoryWanted: false };
+    const sync = { silentMs: 0, hasInventory: false };
+    const attempts: [string, () => unknown][] = [
+      ["life", () => lifeAfterSilence("asleep" as NodeLife, 0, thresholds)],
+      ["life", () => lifeAfterSync(asleep, sync, thresholds)],
+      ["life", () => countsAsHolder("asleep" as NodeLife)],
+      ["silentMs", () => lifeAfterSilence("online", Number.NaN, thresholds)],
+      ["silentMs", () => lifeAfterSync({ ...asleep, life: "online" }, { ...sync, silentMs: Infinity }, thresholds)],
+      ["syncsMissing", () => lifeAfterSync({ ...asleep, life: "online", syncsMissing: 0.5 }, sync, thresholds)],
+    ];
+    for (const [field, attempt] of attempts) {
+      const refusal = refusalOf(attempt);
+      expect([refusal.code, refusal.details["field"]]).toEqual(["INPUT_INVALID", field]);
+    }
+  });
+
   test("the copies of the lost and the retired do not count", () => {
     expect(NODE_LIVES.filter(countsAsHolder)).toEqual(["online", "suspect", "offline"]);
+  });
+});
+
+function standing(life: NodeLife, facts: Partial<NodeStanding> = {}): NodeStanding {
+  return { life, syncsMissing: 0, inventoryWanted: false, ...facts };
+}
+
+/** 0 for the best life. */
+const rankOf = ({ life }: NodeStanding): number => NODE_LIVES.indexOf(life);
+
+describe("coming back", () => {
+  const thresholds = defaultLifeThresholds(60_000);
+  const sync = (before: NodeStanding, said: { silentMs?: number; hasInventory?: boolean } = {}): NodeStanding =>
+    lifeAfterSync(before, { silentMs: 60_000, hasInventory: false, ...said }, thresholds);
+
+  test("three syncs in a row are needed", () => {
+    expect(SYNCS_TO_COME_BACK).toBe(3);
+  });
+
+  test("every life, after one sync", () => {
+    expect(NODE_LIVES.map((life) => sync(standing(life)))).toEqual([
+      standing("online"),
+      standing("online"),
+      standing("suspect", { syncsMissing: 2 }),
+      standing("suspect", { syncsMissing: 2, inventoryWanted: true }),
+      standing("retired"),
+    ]);
+  });
+
+  test.each(["offline", "lost"] as const)(
+    "a node that was %s is suspect for two syncs and online with the third",
+    (life) => {
+      const first = sync(standing(life), { silentMs: 90_000_000 });
+      const second = sync(first);
+      expect([first.life, second.life, sync(second).life]).toEqual(["suspect", "suspect", "online"]);
+      expect(sync(second).syncsMissing).toBe(0);
+    },
+  );
+
+  test("three missed syncs break the row, a little less does not", () => {
+    const second = sync(sync(standing("offline")));
+    expect(sync(second, { silentMs: 179_999 })).toEqual(standing("online"));
+    expect(sync(second, { silentMs: 180_000 })).toEqual(standing("suspect", { syncsMissing: 2 }));
+  });
+
+  test("an online node that was silent while nobody judged it stays online", () => {
+    expect(sync(standing("online"), { silentMs: 90_000_000 })).toEqual(standing("online"));
+    expect(sync(standing("suspect"), { silentMs: 90_000_000 })).toEqual(standing("online"));
+  });
+
+  test("the copies of a lost node count once it has told what it holds, also when it is online before", () => {
+    const first = sync(standing("lost"));
+    const online = sync(sync(first));
+    expect([isPresent(first), online.life, isPresent(online)]).toEqual([false, "online", false]);
+    expect(isPresent(sync(online, { hasInventory: true }))).toBe(true);
+    expect(isPresent(sync(standing("lost"), { hasInventory: true }))).toBe(true);
+    expect(isPresent(sync(standing("offline")))).toBe(true);
+    expect(isPresent(standing("lost"))).toBe(false);
+  });
+
+  test("a retired node stays retired, whatever it says", () => {
+    const retired = standing("retired", { inventoryWanted: true });
+    expect(sync(retired, { hasInventory: true })).toBe(retired);
+  });
+
+  const event = fc.oneof(
+    fc.record({
+      kind: fc.constant("sync" as const),
+      silentMs: fc.constantFrom(0, 60_000, 179_999, 180_000, 3_600_000, 90_000_000),
+      hasInventory: fc.boolean(),
+    }),
+    fc.record({
+      kind: fc.constant("silence" as const),
+      silentMs: fc.constantFrom(0, 60_000, 180_000, 180_000, 3_600_000, 86_400_000, 2_592_000_000),
+    }),
+  );
+
+  test("whatever it lives through: no sync makes it worse, no silence better, and none is online at once", () => {
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 40 }), (history) => {
+        let now = standing("online");
+        let syncsSinceAway = Infinity;
+        let isUnlisted = false;
+        for (const one of history) {
+          const before = now;
+          if (one.kind === "silence") {
+            const { syncsMissing, inventoryWanted } = now;
+            now = { life: lifeAfterSilence(now.life, one.silentMs, thresholds), syncsMissing, inventoryWanted };
+            expect(rankOf(now)).toBeGreaterThanOrEqual(rankOf(before));
+          } else {
+            now = lifeAfterSync(now, one, thresholds);
+            expect(rankOf(now)).toBeLessThanOrEqual(rankOf(before));
+            if (before.life === "retired") expect(now).toBe(before);
+            const isBroken = before.life === "suspect" && one.silentMs >= 180_000 && syncsSinceAway < 3;
+            syncsSinceAway = isBroken ? 1 : syncsSinceAway + 1;
+            isUnlisted &&= !one.hasInventory;
+          }
+          if (["offline", "lost"].includes(now.life)) syncsSinceAway = 0;
+          if (now.life === "lost") isUnlisted = true;
+          if (now.life === "retired") return;
+          if (now.life === "online") expect(syncsSinceAway).toBeGreaterThanOrEqual(3);
+          expect(["lost", "offline"].includes(before.life) && now.life === "online").toBe(false);
+          expect(isPresent(now)).toBe(now.life !== "lost" && !isUnlisted);
+        }
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 
@@ -76,6 +204,22 @@ describe("the quota", () => {
   test("it halves with each fault, rounded down, and never falls below 1", () => {
     expect([9, 8, 3, 2, 1].map(loweredQuota)).toEqual([4, 4, 1, 1, 1]);
   });
+});
+
+test("numbers that are none are refused, by the name of the field", () => {
+  const attempts: [string, () => unknown][] = [
+    ["quota", () => raisedQuota(-1, 2)],
+    ["quotaMax", () => raisedQuota(1, 0.5)],
+    ["quota", () => loweredQuota(Number.NaN)],
+    ["fetchedBytes", () => measuredRate(null, { fetchedBytes: -1, fetchMs: 1 })],
+    ["fetchMs", () => measuredRate(null, { fetchedBytes: 1, fetchMs: Number.NaN })],
+    ["verifiedCopies", () => isVetted({ verifiedCopies: -1, ageMs: 1 })],
+    ["ageMs", () => isVetted({ verifiedCopies: 1, ageMs: Number.NaN })],
+  ];
+  for (const [field, attempt] of attempts) {
+    const refusal = refusalOf(attempt);
+    expect([refusal.code, refusal.details["field"]]).toEqual(["INPUT_INVALID", field]);
+  }
 });
 
 describe("independent copies", () => {

@@ -6,15 +6,15 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
 const packageDir = fileURLToPath(new URL("..", import.meta.url));
-const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 
-function block(language: string): string {
-  return new RegExp("^```" + language + "\\n(.*?)^```", "ms").exec(readme)?.[1] ?? "";
-}
-
-test("the README's example runs as it is and prints what the README says", async () => {
-  const { stdout } = await promisify(execFile)(execPath, ["--input-type=module-typescript", "--eval", block("ts")], {
-    cwd: packageDir,
-  });
-  expect(stdout).toBe(block("text"));
-});
+test.each(["../README.md", "../../../docs/allocation.md"])(
+  "the example in %s runs as it is and prints what the page says",
+  async (page) => {
+    const text = readFileSync(new URL(page, import.meta.url), "utf8");
+    const [, code, printed] = /^```ts\n(.*?)^```.*?^```text\n(.*?)^```/ms.exec(text) ?? [];
+    const { stdout } = await promisify(execFile)(execPath, ["--input-type=module-typescript", "--eval", code ?? ""], {
+      cwd: packageDir,
+    });
+    expect(stdout).toBe(printed);
+  },
+);

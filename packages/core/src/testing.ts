@@ -12,8 +12,9 @@ import type { ByteLedger } from "./ledger.ts";
 import type { Holder } from "./node.ts";
 import { DEFAULT_ORIGIN_BUDGET, newOrigin } from "./origin.ts";
 import type { Origin } from "./origin.ts";
-import type { CopyOnNode } from "./rescue.ts";
-import type { UrgencyFacts } from "./urgency.ts";
+import type { StoredCopy } from "./repair.ts";
+import type { CopyOnNode, VersionedCopy } from "./rescue.ts";
+import type { UrgencyFacts } from "./urgency/policy.ts";
 
 /* oxlint-disable typescript/no-unsafe-type-assertion -- a brand has no other way in */
 export const assetId = (number: number): AssetId => String(number) as AssetId;
@@ -65,6 +66,8 @@ export function aCandidate(facts: Partial<Candidate> = {}): Candidate {
     copies: DEFAULT_COPIES,
     holders: [],
     avoid: [],
+    originFetches: 0,
+    seeds: 0,
     ...facts,
   };
 }
@@ -94,6 +97,7 @@ export function roundSettings(facts: Partial<RoundSettings> = {}): RoundSettings
     idleRetryMs: 60_000,
     operatorCount: 10,
     vettingBytes: 1_000_000,
+    originFetchesMax: null,
     ...facts,
   };
 }
@@ -157,6 +161,26 @@ export function aCopy(facts: Partial<CopyOnNode> = {}): CopyOnNode {
   };
 }
 
+/** As aCopy, first seen at 0, with no header to tell its version by. */
+export function aVersionedCopy(facts: Partial<VersionedCopy> = {}): VersionedCopy {
+  return { ...aCopy(), etag: null, lastModified: null, firstSeenAtMs: 0, ...facts };
+}
+
+/** On node 1 of operator 1, verified, on a node that is half full, stays, and has earned nothing yet. */
+export function aStoredCopy(facts: Partial<StoredCopy> = {}): StoredCopy {
+  return {
+    nodeId: nodeId(1),
+    operatorId: operatorId(1),
+    network: null,
+    trust: "verified",
+    counts: true,
+    isLeaving: false,
+    fullness: 0.5,
+    validInARow: 0,
+    ...facts,
+  };
+}
+
 /** Priority 5, no rank, no threat, no copy, asked for at noon. */
 export function someUrgencyFacts(facts: Partial<UrgencyFacts> = {}): UrgencyFacts {
   return {
@@ -168,6 +192,13 @@ export function someUrgencyFacts(facts: Partial<UrgencyFacts> = {}): UrgencyFact
     askedForAtMs: NOON_MS,
     ...facts,
   };
+}
+
+/** The element at a place that is known to have one. */
+export function elementAt<Element>(list: readonly Element[], place: number): Element {
+  const element = list[place];
+  if (element === undefined) throw new RangeError(`There is nothing at place ${place} of ${list.length}.`);
+  return element;
 }
 
 /** The expected failure that `act` ends with; anything else, or none, fails the test. */

@@ -1,21 +1,10 @@
-import { compareIds, countsAsHolder, independentCopies, placesLeft, urgencyOf, weighCopies } from "@dispatcher/core";
-import type { AssetId, CopyOnNode, Holder, NodeLife, VettingRule } from "@dispatcher/core";
+import { compareIds, independentCopies, isPresent, placesLeft, urgencyOf, weighCopies } from "@dispatcher/core";
+import type { AssetId, CopyOnNode, Holder, VettingRule } from "@dispatcher/core";
 import { lockAssets, readHolders, updateAssetStandings } from "../db/queries/assets.ts";
 import type { AssetFacts, AssetStanding, HolderRow } from "../db/queries/assets.ts";
 import { updateReplicaWeights } from "../db/queries/assignments.ts";
 import type { ReplicaWeight } from "../db/queries/assignments.ts";
 import type { Sql } from "../db/database.ts";
-
-/** The copies on a node count while it lives, and after it was lost once it has told what it still holds. */
-export function isPresent({
-  life,
-  inventoryWanted,
-}: {
-  readonly life: NodeLife;
-  readonly inventoryWanted: boolean;
-}): boolean {
-  return countsAsHolder(life) && !inventoryWanted;
-}
 
 /**
  * The holders of an asset as the core takes them: open leases count as if they had succeeded, copies as they were weighed,

@@ -147,6 +147,9 @@ async function readCandidates(
     copies: asset.copies,
     holders: toHolders(holdersByAsset.get(asset.id) ?? []),
     avoid: [],
+    // Agents fetch from origins alone.
+    originFetches: 0,
+    seeds: 0,
   }));
 }
 
@@ -229,6 +232,7 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
         horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
         idleRetryMs: config.DISPATCHER_SYNC_INTERVAL_MS,
         operatorCount: fleet.operatorCount,
+        originFetchesMax: null,
         vettingBytes: Math.max(0, Math.floor(fleet.busyBytes * SHARE_ON_TRIAL) - fleet.busyBytesOnTrial),
       },
     });

@@ -24,6 +24,7 @@ import {
 import type { StoredAssignment } from "../db/queries/assignments.ts";
 import { ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
+import { readMercy } from "../db/queries/service-state.ts";
 import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
 import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -104,9 +105,13 @@ export async function expireLeases(dependencies: Dependencies, limit: number): P
   const times = leaseTimesOf(config);
   const overdue = await findOverdue(db.sql, times.graceMs, limit);
   if (overdue.length === 0) return 0;
-  const ended = await db.transaction((sql) =>
-    endLeases(dependencies, sql, overdue, ({ assignment }, { nowMs }) => expireAssignment(assignment, nowMs, times)),
-  );
+  const ended = await db.transaction(async (sql) => {
+    // Read here and not by the sweep alone: another server may have started since that began.
+    const mercyUntilMs = await readMercy(sql);
+    return endLeases(dependencies, sql, overdue, ({ assignment }, { nowMs }) =>
+      expireAssignment(assignment, nowMs, times, { mercyUntilMs }),
+    );
+  });
   for (const { id, nodeId, assetId } of ended) {
     log.info({ event: "lease.expired", assignmentId: id, nodeId, assetId }, "a lease ran out without progress");
   }

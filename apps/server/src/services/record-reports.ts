@@ -3,17 +3,16 @@
  * each report may come again. One bad report is refused by itself and never fails its neighbours.
  */
 import {
-  ATTEMPTS_BEFORE_REVIEW,
   DispatcherError,
-  NODES_BEFORE_REVIEW,
   changeOffer,
   completeAssignment,
-  countsAsAttempt,
   dropBytes,
   failAssignment,
   failureClassOf,
   holdBytes,
   isOpen,
+  isPresent,
+  judgeFailures,
   judgeRescue,
   leaseLengthMs,
   loweredQuota,
@@ -31,12 +30,10 @@ import {
   reserveBytes,
   returnSlots,
   roomBytes,
-  saysGone,
   takeSlots,
 } from "@dispatcher/core";
 import type {
   AssetId,
-  AssetState,
   Assignment,
   AssignmentId,
   ByteLedger,
@@ -64,7 +61,7 @@ import { ledgerOf, lockNodes, recordNodeSync, updateNodes } from "../db/queries/
 import type { NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import type { NodeSyncInput, NodeSyncOutput } from "../wire/node.ts";
-import { isPresent, refreshAssetStandings, toHolders } from "./asset-standing.ts";
+import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
 import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
 
@@ -73,12 +70,6 @@ type Answer = z.output<typeof NodeSyncOutput>["reports"][number];
 type Finished = Input["finished"][number];
 type Failed = Input["failed"][number];
 type Open = Input["open"][number];
-
-/** No pause after failures is longer. */
-const REST_MAX_MS = 3_600_000;
-
-/** From so many nodes an answer of the origin is believed: one alone may be blocked, or behind a broken proxy. */
-const NODES_TO_BELIEVE = 2;
 
 /** Everything a sync may change, read under lock once and written once. */
 type Desk = {
@@ -313,23 +304,13 @@ async function settleFailures(sql: Sql, desk: Desk): Promise<void> {
   if (desk.failures.size === 0) return;
   const { config, random } = desk.dependencies;
   const failuresByAsset = Map.groupBy(await readFailures(sql, [...desk.failures.keys()]), (row) => row.assetId);
-  const outcomes = [...desk.failures].map(([id, newCodes]) => {
-    const all = failuresByAsset.get(id) ?? [];
-    const nodesSaying = (says: (code: FailureCode) => boolean): number =>
-      new Set(all.filter((row) => says(row.code)).map((row) => row.nodeId)).size;
-    const attempts = all.filter((row) => countsAsAttempt(row.code));
-    const isForPeople =
-      newCodes.some((code) => failureClassOf(code) === "asset") ||
-      nodesSaying((code) => code === "CHANGED") >= NODES_TO_BELIEVE ||
-      nodesSaying((code) => code === "FORBIDDEN") >= NODES_TO_BELIEVE ||
-      (attempts.length >= ATTEMPTS_BEFORE_REVIEW && nodesSaying(countsAsAttempt) >= NODES_BEFORE_REVIEW);
-    const state: AssetState = nodesSaying(saysGone) >= NODES_TO_BELIEVE ? "gone" : isForPeople ? "review" : "wanted";
-    // A throttled origin is closed as a whole: its assets need no rest of their own.
-    const counted = all.filter((row) => row.code !== "THROTTLED").length;
-    const isThrottledOnly = newCodes.every((code) => code === "THROTTLED");
-    const restMs = Math.min(REST_MAX_MS, config.DISPATCHER_RETRY_BASE_MS * 2 ** Math.min(counted - 1, 20));
-    return { id, state, restMs: isThrottledOnly ? null : restMs * (0.5 + 0.5 * random()) };
-  });
+  const outcomes = [...desk.failures].map(([id, newCodes]) => ({
+    id,
+    ...judgeFailures(failuresByAsset.get(id) ?? [], newCodes, {
+      baseMs: config.DISPATCHER_RETRY_BASE_MS,
+      jitter: random(),
+    }),
+  }));
   await updateAssetsAfterFailure(sql, outcomes);
 }
 

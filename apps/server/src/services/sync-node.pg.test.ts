@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SHA256, failed, finished, open, startTestDispatcher } from "../../test/support/test-dispatcher.ts";
 import type { Grant, TestDispatcher } from "../../test/support/test-dispatcher.ts";
+import { beginMercy } from "../db/queries/service-state.ts";
 import { expireLeases } from "./reclaim-leases.ts";
 import { renewStandings } from "./renew-standings.ts";
 import { moveSilentNodes } from "./move-silent-nodes.ts";
@@ -386,6 +387,16 @@ describe("failures", () => {
 });
 
 describe("time", () => {
+  test("no lease is reclaimed while there is mercy after a start, however overdue", async () => {
+    const dispatcher = await start();
+    await dispatcher.addAssets(1);
+    const ada = await dispatcher.join("ada");
+    await ada.claim();
+    await dispatcher.endLeases();
+    await beginMercy(dispatcher.dependencies.db.sql, 60_000);
+    expect(await expireLeases(dispatcher.dependencies, 100)).toBe(0);
+  });
+
   test("an overdue lease is reclaimed and its work done by another", async () => {
     const dispatcher = await start();
     await dispatcher.addAssets(1);

@@ -115,6 +115,7 @@ const Grant = LeaseRef.extend({
 export const RefusalShape = z.discriminatedUnion("reason", [
   z.object({ reason: z.literal("NODE_FULL"), missingBytes: SizeBytes, retryAfterMs: z.int() }),
   z.object({ reason: z.literal("ORIGIN_SATURATED"), retryAfterMs: z.int() }),
+  z.object({ reason: z.literal("PEERS_NOT_READY"), retryAfterMs: z.int() }),
   z.object({ reason: z.literal("NOTHING_LEFT"), retryAfterMs: z.int() }),
   z.object({ reason: z.literal("NODE_PAUSED"), retryAfterMs: z.int() }),
   z.object({ reason: z.literal("QUOTA"), openLeases: z.int(), limit: z.int(), retryAfterMs: z.int() }),

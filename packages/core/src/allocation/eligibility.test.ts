@@ -12,14 +12,14 @@ import {
   roundSettings,
   someSlots,
 } from "../testing.ts";
-import { explain, isOffered, minutesUntilOpen, reservationFor, usableBytes } from "./eligibility.ts";
+import { reservationFor, usableBytes } from "./eligibility.ts";
 import type { Question } from "./eligibility.ts";
+import { explain } from "./explain.ts";
 
 const idleRetryMs = 60_000;
-const MIDNIGHT_MS = NOON_MS - 12 * 3_600_000;
 
 function reasons(question: Partial<Question>): string[] {
-  return explain(aQuestion(question)).map((refusal) => refusal.reason);
+  return explain(aQuestion(question)).refusals.map((refusal) => refusal.reason);
 }
 
 function holder(node: number, operator: number, counts = true): Holder {
@@ -27,7 +27,7 @@ function holder(node: number, operator: number, counts = true): Holder {
 }
 
 test("nothing stands between an idle node and a wanted asset", () => {
-  expect(explain(aQuestion())).toEqual([]);
+  expect(explain(aQuestion()).refusals).toEqual([]);
 });
 
 describe("what a lease reserves", () => {
@@ -55,54 +55,28 @@ describe("usable bytes", () => {
 
 describe("about the node", () => {
   test("an agent that is too old is told the version needed", () => {
-    expect(explain(aQuestion({ asker: anAsker({ agentTooOldFor: "1.10.0" }) }))).toEqual([
+    expect(explain(aQuestion({ asker: anAsker({ agentTooOldFor: "1.10.0" }) })).refusals).toEqual([
       { reason: "AGENT_TOO_OLD", minimum: "1.10.0", retryAfterMs: idleRetryMs },
     ]);
   });
 
   test("a paused node waits for its volunteer", () => {
     const asker = anAsker({ paused: true, windows: [{ fromMinute: 0, toMinute: 1 }] });
-    expect(explain(aQuestion({ asker }))).toEqual([{ reason: "NODE_PAUSED", retryAfterMs: idleRetryMs }]);
+    expect(explain(aQuestion({ asker })).refusals).toEqual([{ reason: "NODE_PAUSED", retryAfterMs: idleRetryMs }]);
   });
 
   test("outside its windows it waits for the next one", () => {
     const asker = anAsker({ windows: [{ fromMinute: 722, toMinute: 800 }] });
-    expect(explain(aQuestion({ asker }))).toEqual([{ reason: "NODE_PAUSED", retryAfterMs: 120_000 }]);
+    expect(explain(aQuestion({ asker })).refusals).toEqual([{ reason: "NODE_PAUSED", retryAfterMs: 120_000 }]);
     expect(reasons({ asker, nowMs: NOON_MS + 119_999 })).toEqual(["NODE_PAUSED"]);
     expect(reasons({ asker, nowMs: NOON_MS + 120_000 })).toEqual([]);
   });
 
   test("as many open leases as its quota are enough, one less is not", () => {
     expect(reasons({ asker: anAsker({ openLeases: 1, quota: 2 }) })).toEqual([]);
-    expect(explain(aQuestion({ asker: anAsker({ openLeases: 2, quota: 2 }) }))).toEqual([
+    expect(explain(aQuestion({ asker: anAsker({ openLeases: 2, quota: 2 }) })).refusals).toEqual([
       { reason: "QUOTA", openLeases: 2, limit: 2, retryAfterMs: idleRetryMs },
     ]);
-  });
-});
-
-describe("daily windows", () => {
-  test.each([
-    ["none set: always open", [], 0, 0],
-    ["at its first minute", [{ fromMinute: 60, toMinute: 120 }], 60, 0],
-    ["the minute before", [{ fromMinute: 60, toMinute: 120 }], 59, 1],
-    ["at its last minute", [{ fromMinute: 60, toMinute: 120 }], 119, 0],
-    ["at its end", [{ fromMinute: 60, toMinute: 120 }], 120, 1380],
-    ["over midnight, before it", [{ fromMinute: 1380, toMinute: 60 }], 1439, 0],
-    ["over midnight, after it", [{ fromMinute: 1380, toMinute: 60 }], 0, 0],
-    ["over midnight, at its end", [{ fromMinute: 1380, toMinute: 60 }], 60, 1320],
-    ["equal ends: the whole day", [{ fromMinute: 60, toMinute: 60 }], 59, 0],
-    ["to the end of the day", [{ fromMinute: 60, toMinute: 1440 }], 1439, 0],
-    [
-      "of several the next one counts",
-      [
-        { fromMinute: 300, toMinute: 310 },
-        { fromMinute: 200, toMinute: 210 },
-      ],
-      100,
-      100,
-    ],
-  ])("%s", (_case, windows, minute, expected) => {
-    expect(minutesUntilOpen(windows, MIDNIGHT_MS + minute * 60_000)).toBe(expected);
   });
 });
 
@@ -149,7 +123,7 @@ describe("about the copies", () => {
 
 describe("about what the node accepts", () => {
   test("a scheme it does not speak", () => {
-    expect(explain(aQuestion({ candidate: aCandidate({ scheme: "ftp" }) }))).toEqual([
+    expect(explain(aQuestion({ candidate: aCandidate({ scheme: "ftp" }) })).refusals).toEqual([
       { reason: "SCHEME_UNSUPPORTED", scheme: "ftp", retryAfterMs: idleRetryMs },
     ]);
     expect(
@@ -159,14 +133,14 @@ describe("about what the node accepts", () => {
 
   test("a tag its volunteer refuses", () => {
     const candidate = aCandidate({ tags: ["video", "health"] });
-    expect(explain(aQuestion({ candidate, asker: anAsker({ refusedTags: ["health"] }) }))).toEqual([
+    expect(explain(aQuestion({ candidate, asker: anAsker({ refusedTags: ["health"] }) })).refusals).toEqual([
       { reason: "TAG_REFUSED", tag: "health", retryAfterMs: idleRetryMs },
     ]);
     expect(reasons({ candidate, asker: anAsker({ refusedTags: ["defence"] }) })).toEqual([]);
   });
 
   test("an asset it failed on lately", () => {
-    expect(explain(aQuestion({ candidate: aCandidate({ avoid: [nodeId(1)] }) }))).toEqual([
+    expect(explain(aQuestion({ candidate: aCandidate({ avoid: [nodeId(1)] }) })).refusals).toEqual([
       { reason: "RETRY_PAUSE", retryAfterMs: idleRetryMs },
     ]);
     expect(reasons({ candidate: aCandidate({ avoid: [nodeId(2)] }) })).toEqual([]);
@@ -180,10 +154,12 @@ describe("a node on trial", () => {
 
   test("joins a vetted holder, within the bytes of all that are on trial", () => {
     const held = { holders: [aHolder()] };
-    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ ...held, sizeBytes: 10 }) }))).toEqual([]);
-    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ ...held, sizeBytes: 11 }) }))).toEqual([
-      refused,
-    ]);
+    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ ...held, sizeBytes: 10 }) })).refusals).toEqual(
+      [],
+    );
+    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ ...held, sizeBytes: 11 }) })).refusals).toEqual(
+      [refused],
+    );
   });
 
   test.each([
@@ -191,7 +167,7 @@ describe("a node on trial", () => {
     ["another on trial", [aHolder({ isOnTrial: true })]],
     ["a copy that does not count", [aHolder({ counts: false })]],
   ])("is not the only holder beside %s", (_beside, holders) => {
-    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ holders }) }))).toEqual([refused]);
+    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ holders }) })).refusals).toEqual([refused]);
   });
 
   test("once vetted, may be the first", () => {
@@ -203,7 +179,7 @@ describe("about room and time", () => {
   test("an asset fits to the last byte, and one byte more is what is missing", () => {
     const asker = anAsker({ ledger: aLedger({ offeredBytes: 10 }) });
     expect(reasons({ asker, candidate: aCandidate({ sizeBytes: 10 }) })).toEqual([]);
-    expect(explain(aQuestion({ asker, candidate: aCandidate({ sizeBytes: 11 }) }))).toEqual([
+    expect(explain(aQuestion({ asker, candidate: aCandidate({ sizeBytes: 11 }) })).refusals).toEqual([
       { reason: "NODE_FULL", missingBytes: 1, retryAfterMs: idleRetryMs },
     ]);
   });
@@ -216,7 +192,7 @@ describe("about room and time", () => {
     const asker = anAsker({ rateBytesPerS: 100, openLeases: 1, openBytes: 80 });
     const settings = roundSettings({ horizonMs: 1000 });
     expect(reasons({ asker, settings, candidate: aCandidate({ sizeBytes: 20 }) })).toEqual([]);
-    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ sizeBytes: 21 }) }))).toEqual([
+    expect(explain(aQuestion({ asker, settings, candidate: aCandidate({ sizeBytes: 21 }) })).refusals).toEqual([
       { reason: "HORIZON_FULL", openBytes: 80, limitBytes: 100, retryAfterMs: idleRetryMs },
     ]);
   });
@@ -232,23 +208,16 @@ describe("about room and time", () => {
 describe("about the origin", () => {
   test("without a slot it is asked again when it says", () => {
     expect(reasons({ origin: someSlots({ slots: 1 }) })).toEqual([]);
-    expect(explain(aQuestion({ origin: someSlots({ slots: 0, retryAfterMs: 7000 }) }))).toEqual([
+    expect(explain(aQuestion({ origin: someSlots({ slots: 0, retryAfterMs: 7000 }) })).refusals).toEqual([
       { reason: "ORIGIN_SATURATED", retryAfterMs: 7000 },
     ]);
   });
 
   test("one this round knows nothing of is closed", () => {
-    expect(explain(aQuestion({ origin: undefined }))).toEqual([
+    expect(explain(aQuestion({ origin: undefined })).refusals).toEqual([
       { reason: "ORIGIN_SATURATED", retryAfterMs: idleRetryMs },
     ]);
   });
-});
-
-test("an asset is offered while copies are wanted and its origin has a slot", () => {
-  const enough = aCandidate({ copies: { min: 1, target: 1, max: 1 }, holders: [aHolder()] });
-  expect(isOffered(aQuestion())).toBe(true);
-  expect(isOffered(aQuestion({ candidate: enough }))).toBe(false);
-  expect(isOffered(aQuestion({ origin: someSlots({ slots: 0 }) }))).toBe(false);
 });
 
 test("explain names every rule that refuses: those about the node first, then what no waiting changes", () => {
@@ -274,7 +243,7 @@ test("explain names every rule that refuses: those about the node first, then wh
     origin: someSlots({ slots: 0 }),
     settings: roundSettings({ horizonMs: 1000 }),
   });
-  expect(explain(question).map((refusal) => refusal.reason)).toEqual([
+  expect(explain(question).refusals.map((refusal) => refusal.reason)).toEqual([
     "AGENT_TOO_OLD",
     "NODE_PAUSED",
     "QUOTA",

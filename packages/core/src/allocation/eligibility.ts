@@ -1,13 +1,14 @@
 /**
- * Whether a node may have an asset now. One predicate per rule, each answering null or a refusal with its numbers; the
+ * Whether a node may have an asset now. One rule after the other, each answering null or a refusal with its numbers; the
  * round asks them in this order and takes the first, `explain` shows them all. There is no second place that decides.
  */
+import { minutesUntilOpen } from "../daily-window.ts";
 import { roomBytes } from "../ledger.ts";
 import { independentCopies, placesLeft } from "../node.ts";
-import type { Asker, Candidate, DailyWindow, OriginSlots, Refusal, RoundSettings } from "./policy.ts";
+import type { Asker, Candidate, GrantDecision, OriginSlots, Refusal, RoundSettings } from "./policy.ts";
+import type { RuleFacts } from "./rule-facts.ts";
 
 const MINUTE_MS = 60_000;
-const DAY_MINUTES = 1440;
 
 /** What the predicates look at: the state after the grants already made in this round. */
 export type Question = {
@@ -19,161 +20,334 @@ export type Question = {
   readonly settings: RoundSettings;
 };
 
-type NodeQuestion = Pick<Question, "nowMs" | "asker" | "settings">;
+export type NodeQuestion = Pick<Question, "nowMs" | "asker" | "settings">;
 type AssetQuestion = Pick<Question, "candidate" | "origin" | "settings">;
 
+/** What is alike in all assets of a kind, as a node sees them. Of the holders it matters whether one is vetted. */
+export type AssetKind = Pick<Candidate, "scheme" | "tags" | "holders">;
+type KindQuestion = Pick<Question, "asker" | "settings"> & { readonly candidate: AssetKind };
+
+/** One rule. A round asks `refuse` by the million, so that where it has nothing against it, it allocates nothing. */
+export type Rule<Asked> = {
+  readonly reason: Refusal["reason"];
+  readonly refuse: (question: Asked) => Refusal | null;
+  /** What it goes by, for people. */
+  readonly facts: (question: Asked) => RuleFacts;
+};
+
 /** What a lease on this asset would reserve. */
-export function reservationFor(candidate: Candidate, settings: RoundSettings): number {
+export function reservationFor(candidate: Candidate, settings: Pick<RoundSettings, "unknownSizeBytes">): number {
   return candidate.sizeBytes ?? settings.unknownSizeBytes;
+}
+
+/** Where a further holder is to fetch it: from the origin, until so many have as it may be asked for. */
+export function sourceOf(
+  candidate: Candidate,
+  { originFetchesMax }: Pick<RoundSettings, "originFetchesMax">,
+): GrantDecision["source"] {
+  return originFetchesMax !== null && candidate.originFetches >= originFetchesMax ? "peers" : "origin";
+}
+
+/** What its real disk has left once its open leases have all arrived; below 0 when it will not hold them. */
+function diskBytes({ freeBytes, openBytes, ledger }: Asker): number {
+  return freeBytes - openBytes - ledger.marginBytes;
 }
 
 /** What the node can take: by its ledger, and by its real disk once its open leases have all arrived. */
 export function usableBytes(asker: Asker): number {
-  const onDisk = asker.freeBytes - asker.openBytes - asker.ledger.marginBytes;
-  return Math.max(0, Math.min(roomBytes(asker.ledger), onDisk));
+  return Math.max(0, Math.min(roomBytes(asker.ledger), diskBytes(asker)));
 }
 
-function agentTooOld({ asker, settings }: NodeQuestion): Refusal | null {
-  return asker.agentTooOldFor === null
-    ? null
-    : { reason: "AGENT_TOO_OLD", minimum: asker.agentTooOldFor, retryAfterMs: settings.idleRetryMs };
+/** The largest reservation that the rules about bytes let this node have now; below 0 when not even an empty file. */
+export function takeableBytes(asker: Asker, settings: RoundSettings): number {
+  const trialBytes = asker.isVetting ? settings.vettingBytes : Infinity;
+  return Math.min(usableBytes(asker), horizonBytes(asker, settings) - asker.openBytes, trialBytes);
 }
 
-/** Minutes until the next window opens; 0 inside one, or with none set. */
-export function minutesUntilOpen(windows: readonly DailyWindow[], nowMs: number): number {
-  if (windows.length === 0) return 0;
-  const minute = Math.floor(nowMs / MINUTE_MS) % DAY_MINUTES;
-  const waits = windows.map(({ fromMinute, toMinute }) => {
-    const length = (toMinute - fromMinute + DAY_MINUTES) % DAY_MINUTES || DAY_MINUTES;
-    const since = (minute - fromMinute + DAY_MINUTES) % DAY_MINUTES;
-    return since < length ? 0 : DAY_MINUTES - since;
-  });
-  return Math.min(...waits);
-}
+const agentTooOld: Rule<NodeQuestion> = {
+  reason: "AGENT_TOO_OLD",
+  refuse: ({ asker, settings }) =>
+    asker.agentTooOldFor === null
+      ? null
+      : { reason: "AGENT_TOO_OLD", minimum: asker.agentTooOldFor, retryAfterMs: settings.idleRetryMs },
+  facts: ({ asker }) => ({ rule: "AGENT_TOO_OLD", minimum: asker.agentTooOldFor }),
+};
 
-function nodePaused({ asker, nowMs, settings }: NodeQuestion): Refusal | null {
-  if (asker.paused) return { reason: "NODE_PAUSED", retryAfterMs: settings.idleRetryMs };
-  const minutes = minutesUntilOpen(asker.windows, nowMs);
-  return minutes === 0 ? null : { reason: "NODE_PAUSED", retryAfterMs: minutes * MINUTE_MS };
-}
+const nodePaused: Rule<NodeQuestion> = {
+  reason: "NODE_PAUSED",
+  refuse: ({ asker, nowMs, settings }) => {
+    if (asker.paused) return { reason: "NODE_PAUSED", retryAfterMs: settings.idleRetryMs };
+    const minutes = minutesUntilOpen(asker.windows, nowMs);
+    return minutes === 0 ? null : { reason: "NODE_PAUSED", retryAfterMs: minutes * MINUTE_MS };
+  },
+  facts: ({ asker: { paused, windows }, nowMs }) => ({
+    rule: "NODE_PAUSED",
+    paused,
+    windows,
+    opensInMs: minutesUntilOpen(windows, nowMs) * MINUTE_MS,
+  }),
+};
 
-function quotaReached({ asker, settings }: NodeQuestion): Refusal | null {
-  const { openLeases, quota } = asker;
-  return openLeases < quota ? null : { reason: "QUOTA", openLeases, limit: quota, retryAfterMs: settings.idleRetryMs };
-}
+const quotaReached: Rule<NodeQuestion> = {
+  reason: "QUOTA",
+  refuse: ({ asker: { openLeases, quota }, settings }) =>
+    openLeases < quota ? null : { reason: "QUOTA", openLeases, limit: quota, retryAfterMs: settings.idleRetryMs },
+  facts: ({ asker: { openLeases, quota } }) => ({ rule: "QUOTA", openLeases, limit: quota }),
+};
 
 /** The rules about the node alone, whatever the asset. */
-const NODE_RULES = [agentTooOld, nodePaused, quotaReached] as const;
+export const NODE_RULES: readonly Rule<NodeQuestion>[] = [agentTooOld, nodePaused, quotaReached];
 
-function heldAlready({ asker, candidate, settings }: Question): Refusal | null {
-  return candidate.holders.some((holder) => holder.nodeId === asker.nodeId)
-    ? { reason: "HELD_ALREADY", retryAfterMs: settings.idleRetryMs }
-    : null;
+const copiesEnough: Rule<AssetQuestion> = {
+  reason: "COPIES_ENOUGH",
+  refuse: ({ candidate, settings }) =>
+    placesLeft(candidate.holders, candidate.copies) > 0
+      ? null
+      : { reason: "COPIES_ENOUGH", retryAfterMs: settings.idleRetryMs },
+  facts: ({ candidate: { holders, copies } }) => ({
+    rule: "COPIES_ENOUGH",
+    independentCopies: independentCopies(holders),
+    targetCopies: copies.target,
+    holders: holders.length,
+    maxCopies: copies.max,
+  }),
+};
+
+function isHolder({ asker, candidate }: Pick<Question, "asker" | "candidate">): boolean {
+  return candidate.holders.some((holder) => holder.nodeId === asker.nodeId);
 }
 
-function copiesEnough({ candidate, settings }: AssetQuestion): Refusal | null {
-  return placesLeft(candidate.holders, candidate.copies) > 0
-    ? null
-    : { reason: "COPIES_ENOUGH", retryAfterMs: settings.idleRetryMs };
-}
+const heldAlready: Rule<Question> = {
+  reason: "HELD_ALREADY",
+  refuse: (question) =>
+    isHolder(question) ? { reason: "HELD_ALREADY", retryAfterMs: question.settings.idleRetryMs } : null,
+  facts: (question) => ({ rule: "HELD_ALREADY", isHolder: isHolder(question) }),
+};
 
 /**
  * A second copy goes to another operator. Only when every operator that takes part has one already may an operator add
  * one on another node, and never so many that the missing operators would find no place below `copies.max`.
  */
-function heldByOperator({ asker, candidate, settings }: Question): Refusal | null {
-  const { holders, copies } = candidate;
-  if (!holders.some((holder) => holder.counts && holder.operatorId === asker.operatorId)) return null;
-  const independent = independentCopies(holders);
-  const placesForOthers = copies.target - independent;
-  const mayDouble = independent >= settings.operatorCount && holders.length + 1 + placesForOthers <= copies.max;
-  return mayDouble ? null : { reason: "HELD_BY_OPERATOR", retryAfterMs: settings.idleRetryMs };
+const heldByOperator: Rule<Question> = {
+  reason: "HELD_BY_OPERATOR",
+  refuse: ({ asker, candidate: { holders, copies }, settings }) => {
+    if (!holders.some((holder) => holder.counts && holder.operatorId === asker.operatorId)) return null;
+    const independent = independentCopies(holders);
+    const placesForOthers = copies.target - independent;
+    const mayDouble = independent >= settings.operatorCount && holders.length + 1 + placesForOthers <= copies.max;
+    return mayDouble ? null : { reason: "HELD_BY_OPERATOR", retryAfterMs: settings.idleRetryMs };
+  },
+  facts: ({ asker, candidate: { holders, copies }, settings }) => {
+    const operators = holders.filter((holder) => holder.counts).map((holder) => holder.operatorId);
+    return {
+      rule: "HELD_BY_OPERATOR",
+      copiesOfOperator: operators.filter((operatorId) => operatorId === asker.operatorId).length,
+      operatorsHolding: [...new Set(operators)],
+      operatorCount: settings.operatorCount,
+      missingCopies: copies.target - independentCopies(holders),
+      holders: holders.length,
+      maxCopies: copies.max,
+    };
+  },
+};
+
+const schemeUnsupported: Rule<KindQuestion> = {
+  reason: "SCHEME_UNSUPPORTED",
+  refuse: ({ asker, candidate: { scheme }, settings }) =>
+    asker.schemes.includes(scheme)
+      ? null
+      : { reason: "SCHEME_UNSUPPORTED", scheme, retryAfterMs: settings.idleRetryMs },
+  facts: ({ asker: { schemes }, candidate: { scheme } }) => ({ rule: "SCHEME_UNSUPPORTED", scheme, schemes }),
+};
+
+const tagRefused: Rule<KindQuestion> = {
+  reason: "TAG_REFUSED",
+  refuse: ({ asker, candidate, settings }) => {
+    const tag = candidate.tags.find((one) => asker.refusedTags.includes(one));
+    return tag === undefined ? null : { reason: "TAG_REFUSED", tag, retryAfterMs: settings.idleRetryMs };
+  },
+  facts: ({ asker: { refusedTags }, candidate: { tags } }) => ({ rule: "TAG_REFUSED", tags, refusedTags }),
+};
+
+/** The node has been proved and holds a copy that counts: the asset does not depend on nodes on trial. */
+export function hasVettedHolder({ holders }: Pick<Candidate, "holders">): boolean {
+  return holders.some((holder) => holder.counts && !holder.isOnTrial);
 }
 
-function schemeUnsupported({ asker, candidate, settings }: Question): Refusal | null {
-  return asker.schemes.includes(candidate.scheme)
-    ? null
-    : { reason: "SCHEME_UNSUPPORTED", scheme: candidate.scheme, retryAfterMs: settings.idleRetryMs };
+/** A node on trial never makes the first copy: it would be the only holder. */
+const soleHolder: Rule<KindQuestion> = {
+  reason: "VETTING",
+  refuse: ({ asker, candidate, settings }) =>
+    !asker.isVetting || hasVettedHolder(candidate)
+      ? null
+      : { reason: "VETTING", limitBytes: settings.vettingBytes, retryAfterMs: settings.idleRetryMs },
+  facts: ({ asker: { isVetting }, candidate }) => ({
+    rule: "SOLE_HOLDER",
+    isVetting,
+    hasVettedHolder: hasVettedHolder(candidate),
+  }),
+};
+
+/** Nodes on trial take further copies within a budget they share. */
+const trialBudget: Rule<Question> = {
+  reason: "VETTING",
+  refuse: ({ asker, candidate, settings }) => {
+    if (!asker.isVetting || !hasVettedHolder(candidate)) return null;
+    return reservationFor(candidate, settings) <= settings.vettingBytes
+      ? null
+      : { reason: "VETTING", limitBytes: settings.vettingBytes, retryAfterMs: settings.idleRetryMs };
+  },
+  facts: ({ asker: { isVetting }, candidate, settings }) => ({
+    rule: "TRIAL_BUDGET",
+    isVetting,
+    hasVettedHolder: hasVettedHolder(candidate),
+    neededBytes: reservationFor(candidate, settings),
+    limitBytes: settings.vettingBytes,
+  }),
+};
+
+const nodeFull: Rule<Question> = {
+  reason: "NODE_FULL",
+  refuse: ({ asker, candidate, settings }) => {
+    const missingBytes = reservationFor(candidate, settings) - usableBytes(asker);
+    return missingBytes <= 0 ? null : { reason: "NODE_FULL", missingBytes, retryAfterMs: settings.idleRetryMs };
+  },
+  facts: ({ asker, candidate, settings }) => {
+    const { ledger, freeBytes, openBytes } = asker;
+    const neededBytes = reservationFor(candidate, settings);
+    return {
+      rule: "NODE_FULL",
+      neededBytes,
+      usableBytes: usableBytes(asker),
+      missingBytes: Math.max(0, neededBytes - usableBytes(asker)),
+      roomBytes: roomBytes(ledger),
+      diskBytes: diskBytes(asker),
+      ...ledger,
+      freeBytes,
+      openBytes,
+    };
+  },
+};
+
+const failedLately: Rule<Question> = {
+  reason: "RETRY_PAUSE",
+  refuse: ({ asker, candidate, settings }) =>
+    candidate.avoid.includes(asker.nodeId) ? { reason: "RETRY_PAUSE", retryAfterMs: settings.idleRetryMs } : null,
+  facts: ({ asker, candidate }) => ({ rule: "RETRY_PAUSE", failedLately: candidate.avoid.includes(asker.nodeId) }),
+};
+
+/**
+ * Enough work for the horizon at the measured rate; a node without open work may take one asset of any size, and of one
+ * whose rate is not known its quota is limit enough.
+ */
+function horizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs }: RoundSettings): number {
+  return rateBytesPerS === null || openLeases === 0 ? Infinity : Math.floor((rateBytesPerS * horizonMs) / 1000);
 }
 
-function tagRefused({ asker, candidate, settings }: Question): Refusal | null {
-  const tag = candidate.tags.find((one) => asker.refusedTags.includes(one));
-  return tag === undefined ? null : { reason: "TAG_REFUSED", tag, retryAfterMs: settings.idleRetryMs };
-}
+const horizonFull: Rule<Question> = {
+  reason: "HORIZON_FULL",
+  refuse: ({ asker, candidate, settings }) => {
+    const limitBytes = horizonBytes(asker, settings);
+    return asker.openBytes + reservationFor(candidate, settings) <= limitBytes
+      ? null
+      : { reason: "HORIZON_FULL", openBytes: asker.openBytes, limitBytes, retryAfterMs: settings.idleRetryMs };
+  },
+  facts: ({ asker, candidate, settings }) => {
+    const limitBytes = horizonBytes(asker, settings);
+    return {
+      rule: "HORIZON_FULL",
+      openLeases: asker.openLeases,
+      openBytes: asker.openBytes,
+      neededBytes: reservationFor(candidate, settings),
+      limitBytes: limitBytes === Infinity ? null : limitBytes,
+    };
+  },
+};
 
-function failedLately({ asker, candidate, settings }: Question): Refusal | null {
-  return candidate.avoid.includes(asker.nodeId) ? { reason: "RETRY_PAUSE", retryAfterMs: settings.idleRetryMs } : null;
-}
+/** The origin has been asked often enough, and those that asked it have no copy to give yet. */
+const peersNotReady: Rule<AssetQuestion> = {
+  reason: "PEERS_NOT_READY",
+  refuse: ({ candidate, settings }) =>
+    candidate.seeds > 0 || sourceOf(candidate, settings) === "origin"
+      ? null
+      : { reason: "PEERS_NOT_READY", retryAfterMs: settings.idleRetryMs },
+  facts: ({ candidate, settings }) => ({
+    rule: "PEERS_NOT_READY",
+    source: sourceOf(candidate, settings),
+    seeds: candidate.seeds,
+    originFetches: candidate.originFetches,
+    originFetchesMax: settings.originFetchesMax,
+  }),
+};
 
-/** A node on trial takes further copies within a common budget, and never the first: it would be the only holder. */
-function vetting({ asker, candidate, settings }: Question): Refusal | null {
-  if (!asker.isVetting) return null;
-  const hasVettedHolder = candidate.holders.some((holder) => holder.counts && !holder.isOnTrial);
-  return hasVettedHolder && reservationFor(candidate, settings) <= settings.vettingBytes
-    ? null
-    : { reason: "VETTING", limitBytes: settings.vettingBytes, retryAfterMs: settings.idleRetryMs };
-}
+const originSaturated: Rule<AssetQuestion> = {
+  reason: "ORIGIN_SATURATED",
+  refuse: ({ candidate, origin, settings }) => {
+    if (sourceOf(candidate, settings) === "peers") return null;
+    return origin !== undefined && origin.slots > 0
+      ? null
+      : { reason: "ORIGIN_SATURATED", retryAfterMs: origin?.retryAfterMs ?? settings.idleRetryMs };
+  },
+  facts: ({ candidate, origin, settings }) => ({
+    rule: "ORIGIN_SATURATED",
+    source: sourceOf(candidate, settings),
+    slots: origin?.slots ?? null,
+    retryAfterMs: origin?.retryAfterMs ?? settings.idleRetryMs,
+  }),
+};
 
-function nodeFull({ asker, candidate, settings }: Question): Refusal | null {
-  const missingBytes = reservationFor(candidate, settings) - usableBytes(asker);
-  return missingBytes <= 0 ? null : { reason: "NODE_FULL", missingBytes, retryAfterMs: settings.idleRetryMs };
-}
-
-/** Enough work for the horizon at the measured rate; a node without open work may take one asset of any size. */
-function horizonFull({ asker, candidate, settings }: Question): Refusal | null {
-  if (asker.rateBytesPerS === null || asker.openLeases === 0) return null;
-  const limitBytes = Math.floor((asker.rateBytesPerS * settings.horizonMs) / 1000);
-  return asker.openBytes + reservationFor(candidate, settings) <= limitBytes
-    ? null
-    : { reason: "HORIZON_FULL", openBytes: asker.openBytes, limitBytes, retryAfterMs: settings.idleRetryMs };
-}
-
-function originSaturated({ origin, settings }: AssetQuestion): Refusal | null {
-  return origin !== undefined && origin.slots > 0
-    ? null
-    : { reason: "ORIGIN_SATURATED", retryAfterMs: origin?.retryAfterMs ?? settings.idleRetryMs };
-}
+/** The rules that ask of an asset what it has in common with all of its kind. */
+const KIND_RULES: readonly Rule<KindQuestion>[] = [schemeUnsupported, tagRefused, soleHolder];
 
 /** The rules about a node and an asset, in the order in which they are asked: what no waiting changes comes first. */
-const ASSET_RULES = [
+export const ASSET_RULES: readonly Rule<Question>[] = [
   copiesEnough,
   heldAlready,
   heldByOperator,
   schemeUnsupported,
   tagRefused,
-  vetting,
+  soleHolder,
+  trialBudget,
   nodeFull,
   failedLately,
   horizonFull,
+  peersNotReady,
   originSaturated,
-] as const;
+];
 
 /** The first rule about the node alone that refuses; null when it may work. */
 export function nodeRefusal(question: NodeQuestion): Refusal | null {
   for (const rule of NODE_RULES) {
-    const refusal = rule(question);
+    const refusal = rule.refuse(question);
     if (refusal !== null) return refusal;
   }
   return null;
 }
 
-/** False when the asset is closed to every node, so that a round need not ask for each of them. */
-export function isOffered(question: AssetQuestion): boolean {
-  return copiesEnough(question) === null && originSaturated(question) === null;
+/** The first rule that keeps the node from every asset of this kind, whatever its size; null when there is none. */
+export function kindRefusal(question: KindQuestion): Refusal | null {
+  for (const rule of KIND_RULES) {
+    const refusal = rule.refuse(question);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}
+
+/** The node, or its operator, holds the asset already, so that it is no news to it. */
+export function isHeldFor(question: Question): boolean {
+  return isHolder(question) || heldByOperator.refuse(question) !== null;
+}
+
+/** The asset itself is closed, to every node: a round need not ask for each of them. */
+export function isAboutAsset({ reason }: Refusal): boolean {
+  return reason === "COPIES_ENOUGH" || reason === "PEERS_NOT_READY" || reason === "ORIGIN_SATURATED";
 }
 
 /** The first rule about the node and the asset that refuses; null when it may have it. */
 export function assetRefusal(question: Question): Refusal | null {
   for (const rule of ASSET_RULES) {
-    const refusal = rule(question);
+    const refusal = rule.refuse(question);
     if (refusal !== null) return refusal;
   }
   return null;
-}
-
-/** Every rule that refuses, those about the node first; empty when the node may have the asset now. */
-export function explain(question: Question): readonly Refusal[] {
-  return [...NODE_RULES.map((rule) => rule(question)), ...ASSET_RULES.map((rule) => rule(question))].filter(
-    (refusal) => refusal !== null,
-  );
 }

@@ -1,10 +1,9 @@
 import type { CopyRange } from "../asset.ts";
+import type { DailyWindow } from "../daily-window.ts";
 import type { AssetId, NodeId, OperatorId, OriginId } from "../ids.ts";
 import type { ByteLedger } from "../ledger.ts";
 import type { Holder } from "../node.ts";
-
-/** A daily window in UTC minutes, `from` included and `to` not; `from > to` runs over midnight. Equal: the whole day. */
-export type DailyWindow = { readonly fromMinute: number; readonly toMinute: number };
+import type { UrgencyPolicy } from "../urgency/policy.ts";
 
 /** A node that asks for work. */
 export type Asker = {
@@ -49,6 +48,10 @@ export type Candidate = {
   readonly holders: readonly Holder[];
   /** Nodes that failed on it lately; another is asked first. */
   readonly avoid: readonly NodeId[];
+  /** How many of the holders fetched it, or are to fetch it, from its origin. */
+  readonly originFetches: number;
+  /** Holders that have a copy and give it to other nodes now. */
+  readonly seeds: number;
 };
 
 export type OriginSlots = {
@@ -69,6 +72,8 @@ export type RoundSettings = {
   readonly operatorCount: number;
   /** Bytes that nodes on trial may still be given, all together. */
   readonly vettingBytes: number;
+  /** Holders that may fetch one asset from its origin; further ones fetch it from them. Null: all may. */
+  readonly originFetchesMax: number | null;
 };
 
 export type RoundInput = {
@@ -77,12 +82,16 @@ export type RoundInput = {
   readonly candidates: readonly Candidate[];
   readonly origins: readonly OriginSlots[];
   readonly settings: RoundSettings;
+  /** How an asset's urgency changes with a copy granted; it has to be the one that made the urgencies. `rescueFirst`. */
+  readonly policy?: UrgencyPolicy;
 };
 
 export type GrantDecision = {
   readonly nodeId: NodeId;
   readonly assetId: AssetId;
   readonly originId: OriginId;
+  /** Where the node is to fetch it: the origin, whose slot it takes, or the nodes that have it, which takes none. */
+  readonly source: "origin" | "peers";
   readonly reservedBytes: number;
 };
 
@@ -99,6 +108,7 @@ export type Refusal =
     }
   | { readonly reason: "NODE_FULL"; readonly missingBytes: number; readonly retryAfterMs: number }
   | { readonly reason: "ORIGIN_SATURATED"; readonly retryAfterMs: number }
+  | { readonly reason: "PEERS_NOT_READY"; readonly retryAfterMs: number }
   | { readonly reason: "RETRY_PAUSE"; readonly retryAfterMs: number }
   | { readonly reason: "VETTING"; readonly limitBytes: number; readonly retryAfterMs: number }
   | { readonly reason: "SCHEME_UNSUPPORTED"; readonly scheme: string; readonly retryAfterMs: number }

@@ -4,10 +4,9 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import type { NodeId } from "../ids.ts";
+import { someCandidate, someRound } from "../../test/arbitrary-rounds.ts";
 import type { Holder } from "../node.ts";
 import {
-  NOON_MS,
   aCandidate,
   aHolder,
   aLedger,
@@ -20,7 +19,7 @@ import {
   roundSettings,
   someSlots,
 } from "../testing.ts";
-import { explain } from "./eligibility.ts";
+import { explain } from "./explain.ts";
 import type { Asker, Candidate, GrantDecision, Refusal, RoundInput, RoundResult } from "./policy.ts";
 import { allocateRound } from "./round.ts";
 
@@ -28,114 +27,6 @@ const RUNS = { numRuns: 1000 };
 /** A property takes a second at most; a machine that is busy with other things takes ten times as long. */
 vi.setConfig({ testTimeout: 30_000 });
 const MINUTES_A_DAY = 1440;
-
-// ---- arbitrary rounds -------------------------------------------------------------------------------------------------
-
-/** Mostly the plain case, so that rounds are not all refusals; now and then the odd one. */
-function mostly<T>(plain: T, odd: fc.Arbitrary<T>): fc.Arbitrary<T> {
-  return fc.oneof({ weight: 9, arbitrary: fc.constant(plain) }, { weight: 1, arbitrary: odd });
-}
-
-const someNetwork = fc.constantFrom(null, "north", "south");
-const someWindow = fc.record({
-  fromMinute: fc.nat({ max: MINUTES_A_DAY - 1 }),
-  toMinute: fc.nat({ max: MINUTES_A_DAY }),
-});
-const someTags = fc.subarray(["video", "health"]);
-
-/** Node `number` of one of four operators; its ledger balances. */
-function someAsker(number: number): fc.Arbitrary<Asker> {
-  const ledger = fc
-    .record({
-      held: fc.oneof(fc.constant(0), fc.nat({ max: 100 })),
-      reserved: fc.oneof(fc.constant(0), fc.nat({ max: 50 })),
-      margin: fc.nat({ max: 20 }),
-      room: fc.nat({ max: 500 }),
-    })
-    .map(({ held, reserved, margin, room }) =>
-      aLedger({
-        offeredBytes: held + reserved + margin + room,
-        marginBytes: margin,
-        heldBytes: held,
-        reservedBytes: reserved,
-      }),
-    );
-  return fc.record({
-    nodeId: fc.constant(nodeId(number)),
-    operatorId: fc.integer({ min: 1, max: 4 }).map(operatorId),
-    network: someNetwork,
-    ledger,
-    freeBytes: mostly(10_000, fc.nat({ max: 300 })),
-    openLeases: fc.nat({ max: 3 }),
-    openBytes: fc.nat({ max: 50 }),
-    quota: fc.integer({ min: 1, max: 8 }),
-    wants: fc.nat({ max: 6 }),
-    rateBytesPerS: mostly<number | null>(null, fc.double({ min: 0, max: 200, noNaN: true })),
-    schemes: mostly(["http", "https"], fc.subarray(["ftp", "http", "https"])),
-    refusedTags: fc.oneof(fc.constant([]), someTags),
-    windows: mostly<Asker["windows"]>([], fc.array(someWindow, { maxLength: 2 })),
-    paused: mostly(false, fc.boolean()),
-    agentTooOldFor: mostly<string | null>(null, fc.constantFrom(null, "2.0.0")),
-    isVetting: mostly(false, fc.boolean()),
-  });
-}
-
-/** Nodes 1 to 12, of which at most the first six ask in this round. */
-const someHolders: fc.Arbitrary<Holder[]> = fc.uniqueArray(
-  fc.record({
-    nodeId: fc.integer({ min: 1, max: 12 }).map(nodeId),
-    operatorId: fc.integer({ min: 1, max: 4 }).map(operatorId),
-    network: someNetwork,
-    counts: mostly(true, fc.boolean()),
-    isOnTrial: mostly(false, fc.boolean()),
-  }),
-  { selector: (holder) => holder.nodeId, maxLength: 3 },
-);
-
-function someCandidate(number: number): fc.Arbitrary<Candidate> {
-  return fc.record({
-    assetId: fc.constant(assetId(number)),
-    // Origin 4 is one the round knows nothing of.
-    originId: fc
-      .oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 3 }) }, { weight: 1, arbitrary: fc.constant(4) })
-      .map(originId),
-    scheme: mostly("https", fc.constantFrom("ftp", "http")),
-    tags: fc.oneof(fc.constant([]), someTags),
-    sizeBytes: fc.option(fc.oneof(fc.nat({ max: 60 }), fc.nat({ max: 400 })), { nil: null, freq: 6 }),
-    urgency: fc.integer({ min: 1, max: 4 }),
-    copies: fc
-      .tuple(fc.integer({ min: 1, max: 2 }), fc.nat({ max: 2 }), fc.nat({ max: 2 }))
-      .map(([min, more, most]) => ({ min, target: min + more, max: min + more + most })),
-    holders: fc.oneof(fc.constant([]), someHolders),
-    avoid: mostly<NodeId[]>([], fc.array(fc.integer({ min: 1, max: 6 }).map(nodeId), { maxLength: 2 })),
-  });
-}
-
-const someRound: fc.Arbitrary<RoundInput> = fc.record({
-  nowMs: fc.nat({ max: MINUTES_A_DAY * 60_000 }).map((ms) => NOON_MS + ms),
-  askers: fc
-    .integer({ min: 1, max: 6 })
-    .chain((count) => fc.tuple(...Array.from({ length: count }, (_, at) => someAsker(at + 1)))),
-  candidates: fc
-    .integer({ min: 0, max: 14 })
-    .chain((count) => fc.tuple(...Array.from({ length: count }, (_, at) => someCandidate(at + 1)))),
-  origins: fc.tuple(
-    ...[1, 2, 3].map((number) =>
-      fc.record({
-        originId: fc.constant(originId(number)),
-        slots: fc.nat({ max: 8 }),
-        retryAfterMs: fc.integer({ min: 1, max: 100_000 }),
-      }),
-    ),
-  ),
-  settings: fc.record({
-    unknownSizeBytes: fc.nat({ max: 80 }),
-    horizonMs: fc.nat({ max: 3000 }),
-    idleRetryMs: fc.integer({ min: 1, max: 100_000 }),
-    operatorCount: fc.integer({ min: 1, max: 5 }),
-    vettingBytes: fc.nat({ max: 200 }),
-  }),
-});
 
 // ---- the judge --------------------------------------------------------------------------------------------------------
 
@@ -168,7 +59,17 @@ function urgencyAfter(input: RoundInput, grants: readonly GrantDecision[], candi
   return candidate.urgency - 1_000_000 * ((tiers[0] ?? 0) - (tiers[1] ?? 0));
 }
 
+/** From its origin, until so many have fetched it there as may; from peers then. */
+function sourceAfter(input: RoundInput, grants: readonly GrantDecision[], candidate: Candidate): "origin" | "peers" {
+  const { originFetchesMax } = input.settings;
+  if (originFetchesMax === null) return "origin";
+  const fetched = grants.filter((grant) => grant.assetId === candidate.assetId && grant.source === "origin").length;
+  return candidate.originFetches + fetched < originFetchesMax ? "origin" : "peers";
+}
+
 const bytesOf = (grants: readonly GrantDecision[]): number => sum(grants.map((grant) => grant.reservedBytes));
+const slotsTaken = (grants: readonly GrantDecision[], origin: GrantDecision["originId"]): number =>
+  grants.filter((grant) => grant.originId === origin && grant.source === "origin").length;
 const ownOf = (grants: readonly GrantDecision[], asker: Asker): GrantDecision[] =>
   grants.filter((grant) => grant.nodeId === asker.nodeId);
 
@@ -216,6 +117,7 @@ function reasonsAgainst(
   const everyoneHasOne = operators.size >= settings.operatorCount;
   const onTrial = grants.filter((grant) => theOne(input.askers, "nodeId", grant.nodeId).isVetting);
   const slots = input.origins.find((origin) => origin.originId === candidate.originId)?.slots ?? 0;
+  const source = sourceAfter(input, grants, candidate);
   const broken: Broken = [
     ["COPIES_ENOUGH", missingOperators <= 0 || holders.length >= candidate.copies.max],
     ["HELD_ALREADY", holders.some((holder) => holder.nodeId === asker.nodeId)],
@@ -244,7 +146,8 @@ function reasonsAgainst(
         asker.openLeases + own.length > 0 &&
         openBytes + bytes > asker.rateBytesPerS * (settings.horizonMs / 1000),
     ],
-    ["ORIGIN_SATURATED", grants.filter((grant) => grant.originId === candidate.originId).length >= slots],
+    ["PEERS_NOT_READY", source === "peers" && candidate.seeds === 0],
+    ["ORIGIN_SATURATED", source === "origin" && slotsTaken(grants, candidate.originId) >= slots],
   ];
   return [...reasonsAgainstNode(input, grants, asker), ...named(broken)];
 }
@@ -275,18 +178,25 @@ function questionAfter(input: RoundInput, grants: readonly GrantDecision[], aske
       openLeases: asker.openLeases + own.length,
       openBytes: asker.openBytes + bytesOf(own),
     },
-    candidate: { ...candidate, holders: holdersAfter(input, grants, candidate) },
+    candidate: {
+      ...candidate,
+      holders: holdersAfter(input, grants, candidate),
+      originFetches:
+        candidate.originFetches +
+        grants.filter((grant) => grant.assetId === candidate.assetId && grant.source === "origin").length,
+    },
     origin: origin && {
       ...origin,
-      slots: origin.slots - grants.filter((grant) => grant.originId === origin.originId).length,
+      slots: origin.slots - slotsTaken(grants, origin.originId),
     },
     settings: { ...input.settings, vettingBytes: input.settings.vettingBytes - bytesOf(onTrial) },
   };
 }
 
-/** How far a reason is from being lifted, the nearest lowest. */
+/** How far a reason is from being lifted, the nearest lowest; equally far ones by the alphabet. */
 function distance(refusal: Refusal): number {
   if (refusal.reason === "ORIGIN_SATURATED") return refusal.retryAfterMs / 1e9;
+  if (refusal.reason === "PEERS_NOT_READY") return 0.5;
   if (refusal.reason === "RETRY_PAUSE") return 1;
   if (refusal.reason === "HORIZON_FULL") return 2;
   if (refusal.reason === "NODE_FULL") return 3 + refusal.missingBytes / 1e9;
@@ -317,7 +227,7 @@ test("the arbitrary rounds grant often, and reach every reason there is", () => 
     for (const { reason } of refusalByNode.values()) told[reason] = (told[reason] ?? 0) + 1;
     for (const asker of input.askers) {
       for (const candidate of input.candidates) {
-        for (const { reason } of explain(questionAfter(input, grants, asker, candidate))) told[reason] ??= 0;
+        for (const { reason } of explain(questionAfter(input, grants, asker, candidate)).refusals) told[reason] ??= 0;
       }
     }
   }
@@ -332,6 +242,7 @@ test("the arbitrary rounds grant often, and reach every reason there is", () => 
     "NODE_PAUSED",
     "NOTHING_LEFT",
     "ORIGIN_SATURATED",
+    "PEERS_NOT_READY",
     "QUOTA",
     "RETRY_PAUSE",
     "SCHEME_UNSUPPORTED",
@@ -389,11 +300,24 @@ describe("2. copies", () => {
 });
 
 describe("3. origins", () => {
+  test("no asset is fetched more often from its origin than it may be, and from peers only when they have it", () => {
+    property((input, result) => {
+      const { originFetchesMax } = input.settings;
+      for (const { candidate } of eachGrant(input, result)) {
+        const own = result.grants.filter((grant) => grant.assetId === candidate.assetId);
+        const fromOrigin = own.filter((grant) => grant.source === "origin").length;
+        expect(fromOrigin === 0 || candidate.originFetches + fromOrigin <= (originFetchesMax ?? Infinity)).toBe(true);
+        expect(fromOrigin === own.length || candidate.seeds > 0).toBe(true);
+      }
+    });
+  });
+
   test("none gets more fetches than its slots, one that is unknown gets none", () => {
     property((input, { grants }) => {
-      for (const { originId: origin } of grants) {
+      for (const { originId: origin, source } of grants) {
+        if (source === "peers") continue;
         const { slots } = theOne(input.origins, "originId", origin);
-        expect(grants.filter((grant) => grant.originId === origin).length).toBeLessThanOrEqual(slots);
+        expect(slotsTaken(grants, origin)).toBeLessThanOrEqual(slots);
       }
     });
   });
@@ -406,7 +330,7 @@ describe("3. origins", () => {
         .map(([isClosed, candidate]) =>
           aCandidate(
             isClosed
-              ? { ...candidate, urgency: 10, originId: closed.originId }
+              ? { ...candidate, urgency: 10, originId: closed.originId, originFetches: 0 }
               : { ...candidate, urgency: 10, sizeBytes: 100_000 },
           ),
         ),
@@ -532,7 +456,7 @@ describe("6. refusals", () => {
         input.candidates.map((candidate) => ({
           isShort: refusalByNode.has(asker.nodeId),
           judged: reasonsAgainst(input, grants, asker, candidate),
-          explained: explain(questionAfter(input, grants, asker, candidate)).map((refusal) => refusal.reason),
+          explained: explain(questionAfter(input, grants, asker, candidate)).refusals.map((refusal) => refusal.reason),
         })),
       );
       expect(pairs.filter(({ isShort, judged }) => isShort && judged.length === 0)).toEqual([]);
@@ -550,11 +474,11 @@ describe("6. refusals", () => {
       for (const [node, told] of refusalByNode) {
         const asker = theOne(input.askers, "nodeId", node);
         const firsts = byUrgency.flatMap((candidate) =>
-          explain(questionAfter(input, grants, asker, candidate)).slice(0, 1),
+          explain(questionAfter(input, grants, asker, candidate)).refusals.slice(0, 1),
         );
         const [nearest] = firsts
           .filter((refusal) => distance(refusal) < Infinity)
-          .toSorted((a, b) => distance(a) - distance(b));
+          .toSorted((a, b) => distance(a) - distance(b) || JSON.stringify(a).localeCompare(JSON.stringify(b)));
         const isAboutNode = reasonsAgainstNode(input, grants, asker).length > 0;
         expect(told).toEqual(isAboutNode ? (firsts[0] ?? told) : (nearest ?? nothingLeft));
       }
@@ -588,7 +512,7 @@ describe("choices", () => {
 
   test("a grant says who, what, from where and how much", () => {
     expect(allocateRound(aRound()).grants).toEqual([
-      { nodeId: nodeId(1), assetId: assetId(1), originId: originId(1), reservedBytes: 10 },
+      { nodeId: nodeId(1), assetId: assetId(1), originId: originId(1), source: "origin", reservedBytes: 10 },
     ]);
   });
 

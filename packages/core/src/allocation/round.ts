@@ -1,166 +1,158 @@
+import { BinaryHeap } from "../binary-heap.ts";
 import { compareIds } from "../ids.ts";
 import type { NodeId, OriginId } from "../ids.ts";
-import { reserveBytes } from "../ledger.ts";
-import { independentCopies } from "../node.ts";
-import { urgencyWithCopies } from "../urgency.ts";
-import { assetRefusal, isOffered, nodeRefusal, reservationFor } from "./eligibility.ts";
-import type {
-  AllocationRound,
-  Asker,
-  Candidate,
-  GrantDecision,
-  OriginSlots,
-  Refusal,
-  RoundSettings,
-} from "./policy.ts";
+import { rescueFirst } from "../urgency/rescue-first.ts";
+import { AskerIndex } from "./asker-index.ts";
+import { checkRound } from "./check-round.ts";
+import { reservationFor, sourceOf } from "./eligibility.ts";
+import { sortIntoLots } from "./lot.ts";
+import type { Leftovers } from "./lot.ts";
+import type { AllocationRound, Candidate, OriginSlots, Refusal, RoundInput } from "./policy.ts";
+import { PrimaryRefusals } from "./primary-refusal.ts";
+import { runRound } from "./run-round.ts";
+import type { CandidateSource } from "./run-round.ts";
 
-/** Which reason a node is told when different assets were refused for different ones: what resolves itself soonest first. */
-const PRIMARY_ORDER: readonly Refusal["reason"][] = [
-  "ORIGIN_SATURATED",
-  "RETRY_PAUSE",
-  "HORIZON_FULL",
-  "NODE_FULL",
-  "VETTING",
-  "TAG_REFUSED",
-  "SCHEME_UNSUPPORTED",
-  "NOTHING_LEFT",
-];
+/** What comes from one origin, or (null) from peers, as places in the window; its top is never missing. */
+type Queue = { readonly originId: OriginId | null; readonly waiting: BinaryHeap<number> };
 
-/** Of two refusals the one to tell: by PRIMARY_ORDER, then the one that is nearer to being lifted. */
-function primaryOf(a: Refusal, b: Refusal): Refusal {
-  const order = PRIMARY_ORDER.indexOf(a.reason) - PRIMARY_ORDER.indexOf(b.reason);
-  if (order !== 0) return order < 0 ? a : b;
-  if (a.reason === "NODE_FULL" && b.reason === "NODE_FULL") return a.missingBytes <= b.missingBytes ? a : b;
-  return a.retryAfterMs <= b.retryAfterMs ? a : b;
-}
+/** So many of the most urgent are put in order at first, for each asset that is wanted: some will be refused. */
+const AT_FIRST = 1.2;
+/** Urgencies looked at to guess how high the most urgent of the window are. */
+const SAMPLES = 1000;
 
-/** That somebody has the asset already is no news to a node: for it, there is nothing left. */
-function asTold(refusal: Refusal, settings: RoundSettings): Refusal {
-  const isNoNews =
-    refusal.reason === "HELD_ALREADY" || refusal.reason === "HELD_BY_OPERATOR" || refusal.reason === "COPIES_ENOUGH";
-  return isNoNews ? { reason: "NOTHING_LEFT", retryAfterMs: settings.idleRetryMs } : refusal;
-}
+/**
+ * A window of candidates as a source: a heap for each origin, and a heap of these by their tops. A closed origin costs
+ * nothing, however much of the window is its. The most urgent are put in order first, as many as the askers may need, and
+ * the others when these are used up. O(n), and O(log n) for each that is taken.
+ */
+class Window implements CandidateSource {
+  readonly #candidates: readonly Candidate[];
+  /** Beside each other, where comparing finds them fast. */
+  readonly #urgency: Float64Array;
+  readonly #askers: AskerIndex;
+  readonly #origins: ReadonlyMap<OriginId, OriginSlots>;
+  #queues: BinaryHeap<Queue>;
+  /** What is less urgent is not in order yet. */
+  #leastInOrder: number;
 
-function relativeLoad({ ledger }: Asker): number {
-  return ledger.offeredBytes === 0 ? 1 : (ledger.heldBytes + ledger.reservedBytes) / ledger.offeredBytes;
-}
-
-function sharesNetwork(asker: Asker, candidate: Candidate): boolean {
-  return asker.network !== null && candidate.holders.some((holder) => holder.network === asker.network);
-}
-
-/** Other networks first, then the node that is relatively emptiest, then the lower id. */
-function isBetter(a: Asker, b: Asker, candidate: Candidate): boolean {
-  const network = Number(sharesNetwork(a, candidate)) - Number(sharesNetwork(b, candidate));
-  const order = network || relativeLoad(a) - relativeLoad(b) || compareIds(a.nodeId, b.nodeId);
-  return order < 0;
-}
-
-function withGrant(asker: Asker, bytes: number): Asker {
-  return {
-    ...asker,
-    ledger: reserveBytes(asker.ledger, bytes),
-    openLeases: asker.openLeases + 1,
-    openBytes: asker.openBytes + bytes,
-    wants: asker.wants - 1,
-  };
-}
-
-/** One more holder, and so less urgent than before. */
-function withHolder(candidate: Candidate, asker: Asker): Candidate {
-  const { nodeId, operatorId, network, isVetting } = asker;
-  const holders = [...candidate.holders, { nodeId, operatorId, network, counts: true, isOnTrial: isVetting }];
-  const copies = { before: independentCopies(candidate.holders), after: independentCopies(holders) };
-  return { ...candidate, holders, urgency: urgencyWithCopies(candidate.urgency, candidate.copies, copies) };
-}
-
-/** Most urgent first; ties go to the lower id. */
-function byUrgency(a: Candidate, b: Candidate): number {
-  return b.urgency - a.urgency || compareIds(a.assetId, b.assetId);
-}
-
-/** Put a candidate where it belongs among those behind `from`, which are in order. O(log n), and the move of an array. */
-function insertBehind(queue: Candidate[], from: number, candidate: Candidate): void {
-  let low = from + 1;
-  let high = queue.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (byUrgency(queue[middle]!, candidate) <= 0) low = middle + 1;
-    else high = middle;
+  constructor(
+    { candidates, askers: asking }: RoundInput,
+    askers: AskerIndex,
+    origins: ReadonlyMap<OriginId, OriginSlots>,
+  ) {
+    this.#candidates = candidates;
+    this.#urgency = new Float64Array(candidates.length);
+    this.#askers = askers;
+    this.#origins = origins;
+    const wanted = asking.reduce((sum, { wants }) => sum + wants, 0);
+    this.#leastInOrder = this.#guessUrgency(AT_FIRST * wanted + SAMPLES);
+    const first: number[] = [];
+    for (let place = 0; place < candidates.length; place += 1) {
+      const { urgency } = candidates[place]!;
+      this.#urgency[place] = urgency;
+      if (urgency >= this.#leastInOrder) first.push(place);
+    }
+    this.#queues = this.#sortIntoQueues(first);
   }
-  queue.splice(low, 0, candidate);
+
+  peek(): Candidate | null {
+    for (;;) {
+      const queue = this.#queues.top;
+      if (queue === undefined) {
+        if (this.#leastInOrder === -Infinity) return null;
+        this.#sortInOthers();
+        continue;
+      }
+      const candidate = this.#candidates[queue.waiting.top!]!;
+      if (!this.#isOpen(queue.originId)) this.#queues.pop();
+      else if (reservationFor(candidate, this.#askers.settings) > this.#askers.maxBytes) this.skip();
+      else return candidate;
+    }
+  }
+
+  skip(): void {
+    const queue = this.#queues.top;
+    if (queue === undefined) return;
+    queue.waiting.pop();
+    if (queue.waiting.top === undefined) this.#queues.pop();
+    else this.#queues.topChanged();
+  }
+
+  #sortInOthers(): void {
+    const others: number[] = [];
+    this.#urgency.forEach((urgency, place) => urgency < this.#leastInOrder && others.push(place));
+    this.#leastInOrder = -Infinity;
+    this.#queues = this.#sortIntoQueues(others);
+  }
+
+  /** An urgency that about `count` of the window reach; any number would do, and only costs time. */
+  #guessUrgency(count: number): number {
+    const { length } = this.#candidates;
+    if (count >= length) return -Infinity;
+    const step = length / SAMPLES;
+    const samples = new Float64Array(SAMPLES);
+    for (let at = 0; at < SAMPLES; at += 1) samples[at] = this.#candidates[Math.floor(at * step)]!.urgency;
+    samples.sort();
+    return samples[SAMPLES - Math.ceil(count / step)] ?? -Infinity;
+  }
+
+  #sortIntoQueues(places: readonly number[]): BinaryHeap<Queue> {
+    const byOrigin = new Map<OriginId | null, number[]>();
+    const { settings, maxBytes } = this.#askers;
+    for (const place of places) {
+      const candidate = this.#candidates[place]!;
+      if (reservationFor(candidate, settings) > maxBytes) continue;
+      const originId = sourceOf(candidate, settings) === "peers" ? null : candidate.originId;
+      const members = byOrigin.get(originId);
+      if (members === undefined) byOrigin.set(originId, [place]);
+      else members.push(place);
+    }
+    const isBefore = (a: number, b: number): boolean => {
+      const order = this.#urgency[a]! - this.#urgency[b]!;
+      return order > 0 || (order === 0 && compareIds(this.#candidates[a]!.assetId, this.#candidates[b]!.assetId) < 0);
+    };
+    const open = [...byOrigin].filter(([originId]) => this.#isOpen(originId));
+    const queues = open.map(([originId, members]) => ({ originId, waiting: new BinaryHeap(isBefore, members) }));
+    return new BinaryHeap((a, b) => isBefore(a.waiting.top!, b.waiting.top!), queues);
+  }
+
+  #isOpen(originId: OriginId | null): boolean {
+    return originId === null || (this.#origins.get(originId)?.slots ?? 0) > 0;
+  }
+}
+
+/** For each asker that got less than it wanted: the rule about it alone that refuses, or its primary reason. */
+export function refusalsAfter(
+  askers: AskerIndex,
+  nowMs: number,
+  origins: ReadonlyMap<OriginId, OriginSlots>,
+  leftovers: () => Leftovers,
+): ReadonlyMap<NodeId, Refusal> {
+  const refusalByNode = new Map(askers.refusalByNode);
+  const { active, settings } = askers;
+  if (active.length === 0) return refusalByNode;
+  const primary = new PrimaryRefusals({ nowMs, settings, leftovers: leftovers(), origins });
+  for (const asker of active) refusalByNode.set(asker.nodeId, primary.of(asker));
+  return refusalByNode;
 }
 
 /**
- * Decide one round: walk the candidates from the most urgent and give each to the best of the askers that may have it. It
- * is less urgent then, and comes up again in its new place, so first copies of all go before the second of any. Pure and
- * deterministic: the order of the inputs does not matter. Assets and nodes are expected once each in the input.
- *
- * A grant never opens anything for an asset walked before, so at the end all candidates are closed to whoever is left,
- * and the reason each of them is told is looked up then, with the numbers as they have become.
- * O(candidates x askers) in the worst case; it ends as soon as every asker has what it wants.
+ * Decide one round over a window of candidates. Pure and deterministic: the order of the inputs does not matter. How it
+ * walks: `runRound`. With n candidates, m askers and g grants: O(n + m log m + g (log n + log m)) where the best asker by
+ * load may have what comes up, and O(n m) at worst; O(n log n) more when somebody has to be told why it got less.
+ * @throws DispatcherError INPUT_INVALID naming field and value, LEDGER_EXCEEDED; nothing is granted then
  */
-export const allocateRound: AllocationRound = ({ nowMs, askers, candidates, origins, settings: given }) => {
-  let settings = given;
-  const slotsByOrigin = new Map<OriginId, OriginSlots>(origins.map((origin) => [origin.originId, origin]));
-  const refusalByNode = new Map<NodeId, Refusal>();
-  const grants: GrantDecision[] = [];
-  const queue = candidates.toSorted(byUrgency);
-  /** As they are at the end: with the holders that this round has given them. */
-  const closed: Candidate[] = [];
-  /** Those that may still get something. */
-  const active = new Map<NodeId, Asker>();
-
-  /** Keep the asker in the round, or let it go: with what it wanted, or with the rule about it that refuses. */
-  const settle = (asker: Asker): void => {
-    const refusal = asker.wants > 0 ? nodeRefusal({ nowMs, asker, settings }) : null;
-    if (refusal !== null) refusalByNode.set(asker.nodeId, refusal);
-    if (refusal === null && asker.wants > 0) active.set(asker.nodeId, asker);
-    else active.delete(asker.nodeId);
-  };
-
-  const bestAskerFor = (candidate: Candidate): Asker | null => {
-    const origin = slotsByOrigin.get(candidate.originId);
-    if (!isOffered({ candidate, origin, settings })) return null;
-    let best: Asker | null = null;
-    for (const asker of active.values()) {
-      if (best !== null && !isBetter(asker, best, candidate)) continue;
-      if (assetRefusal({ nowMs, asker, candidate, origin, settings }) === null) best = asker;
-    }
-    return best;
-  };
-
-  const grant = (asker: Asker, candidate: Candidate): void => {
-    const { assetId, originId } = candidate;
-    const reservedBytes = reservationFor(candidate, settings);
-    grants.push({ nodeId: asker.nodeId, assetId, originId, reservedBytes });
-    const origin = slotsByOrigin.get(originId);
-    if (origin !== undefined) slotsByOrigin.set(originId, { ...origin, slots: origin.slots - 1 });
-    if (asker.isVetting) settings = { ...settings, vettingBytes: settings.vettingBytes - reservedBytes };
-    settle(withGrant(asker, reservedBytes));
-  };
-
-  const primaryRefusal = (asker: Asker): Refusal => {
-    let primary: Refusal = { reason: "NOTHING_LEFT", retryAfterMs: settings.idleRetryMs };
-    for (const candidate of closed) {
-      const origin = slotsByOrigin.get(candidate.originId);
-      const refusal = assetRefusal({ nowMs, asker, candidate, origin, settings });
-      if (refusal !== null) primary = primaryOf(primary, asTold(refusal, settings));
-    }
-    return primary;
-  };
-
-  askers.forEach(settle);
-  for (let place = 0; place < queue.length && active.size > 0; place += 1) {
-    const candidate = queue[place]!;
-    const best = bestAskerFor(candidate);
-    if (best === null) {
-      closed.push(candidate);
-    } else {
-      grant(best, candidate);
-      insertBehind(queue, place, withHolder(candidate, best));
-    }
-  }
-  for (const asker of active.values()) refusalByNode.set(asker.nodeId, primaryRefusal(asker));
+export const allocateRound: AllocationRound = (input) => {
+  checkRound(input);
+  const { nowMs, candidates, settings, policy = rescueFirst } = input;
+  const origins = new Map(input.origins.map((origin) => [origin.originId, { ...origin }]));
+  const askers = new AskerIndex(input.askers, nowMs, settings);
+  const { grants, changed } = runRound(askers, new Window(input, askers, origins), origins, policy);
+  const refusalByNode = refusalsAfter(askers, nowMs, origins, () =>
+    sortIntoLots(
+      candidates.map((candidate) => changed.get(candidate.assetId) ?? candidate),
+      askers.settings,
+    ),
+  );
   return { grants, refusalByNode };
 };

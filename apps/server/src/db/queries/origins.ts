@@ -1,7 +1,7 @@
 import type { Origin, OriginBudget, OriginId } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
 
-type OriginRow = Omit<Origin, "budget" | "concurrency"> & {
+type OriginRow = Omit<Origin, "budget" | "concurrency" | "latency"> & {
   readonly id: OriginId;
   readonly concurrencyMax: number | null;
   readonly requestsPerMinute: number | null;
@@ -19,7 +19,8 @@ function toOrigin({ id, ...row }: OriginRow, fallback: OriginBudget): StoredOrig
   const tokens = Math.min(row.tokens, budget.requestsPerMinute);
   const { paused, inUse, tokensAtMs, closedUntilMs, failures, cleanSinceMs } = row;
   const state = { paused, inUse, tokens, tokensAtMs, closedUntilMs, failures, cleanSinceMs };
-  return { id, origin: { budget, concurrency, ...state } };
+  // Times to first byte are not stored yet, so the state has none.
+  return { id, origin: { budget, concurrency, ...state, latency: null } };
 }
 
 const columns = (sql: Sql) => sql`

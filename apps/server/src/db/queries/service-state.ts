@@ -24,6 +24,12 @@ export async function beginMercy(sql: Sql, mercyMs: number): Promise<void> {
        set mercy_until = greatest(mercy_until, now() + ${mercyMs} * interval '1 millisecond'), alive_at = now()`;
 }
 
+/** Until when nothing expires; a moment that may be long past. */
+export async function readMercy(sql: Sql): Promise<number> {
+  const [row] = await sql<[{ mercyUntilMs: number }]>`select mercy_until as "mercyUntilMs" from service_state`;
+  return row.mercyUntilMs;
+}
+
 /** The database's clock: the only one that judges leases. */
 export async function readDatabaseTime(sql: Sql): Promise<number> {
   const [row] = await sql<[{ nowMs: number }]>`select clock_timestamp() as "nowMs"`;

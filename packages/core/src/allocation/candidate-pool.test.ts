@@ -1,0 +1,334 @@
+/**
+ * The pool against a plain model: an array of candidates, over which `allocateRound` decides. Whatever happens to a pool,
+ * it answers as a round over everything in it would.
+ */
+import * as fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import { someCandidate, someRound } from "../../test/arbitrary-rounds.ts";
+import type { AssetId, OriginId } from "../ids.ts";
+import { independentCopies } from "../node.ts";
+import {
+  aCandidate,
+  aHolder,
+  aLedger,
+  anAsker,
+  assetId,
+  nodeId,
+  operatorId,
+  originId,
+  refusalOf,
+  roundSettings,
+  someSlots,
+} from "../testing.ts";
+import { fifo } from "../urgency/fifo.ts";
+import { rescueFirst } from "../urgency/rescue-first.ts";
+import { CandidatePool } from "./candidate-pool.ts";
+import type { Asker, Candidate, GrantDecision, OriginSlots, RoundInput, RoundResult } from "./policy.ts";
+import { allocateRound } from "./round.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+const RUNS = { numRuns: 1000 };
+
+// ---- the model --------------------------------------------------------------------------------------------------------
+
+/** What the grants of a round make of candidates and origins, worked out plainly. */
+class Model {
+  candidates = new Map<AssetId, Candidate>();
+  origins = new Map<OriginId, OriginSlots>();
+
+  apply(grants: readonly GrantDecision[], askers: readonly Asker[]): void {
+    for (const grant of grants) {
+      const candidate = this.candidates.get(grant.assetId)!;
+      const {
+        nodeId: node,
+        operatorId: operator,
+        network,
+        isVetting,
+      } = askers.find((one) => one.nodeId === grant.nodeId)!;
+      const holders = [
+        ...candidate.holders,
+        aHolder({ nodeId: node, operatorId: operator, network, isOnTrial: isVetting }),
+      ];
+      const change = { before: independentCopies(candidate.holders), after: independentCopies(holders) };
+      const isFromOrigin = grant.source === "origin";
+      this.candidates.set(grant.assetId, {
+        ...candidate,
+        holders,
+        urgency: rescueFirst.afterCopies(candidate.urgency, candidate.copies, change),
+        originFetches: candidate.originFetches + (isFromOrigin ? 1 : 0),
+      });
+      const origin = this.origins.get(grant.originId);
+      if (isFromOrigin && origin !== undefined) {
+        this.origins.set(grant.originId, { ...origin, slots: origin.slots - 1 });
+      }
+    }
+  }
+}
+
+type Step =
+  | { readonly kind: "put"; readonly candidate: Candidate }
+  | { readonly kind: "remove"; readonly number: number }
+  | { readonly kind: "reprioritise"; readonly number: number; readonly urgency: number }
+  | { readonly kind: "origin"; readonly origin: OriginSlots }
+  | { readonly kind: "round"; readonly askers: readonly Asker[]; readonly nowMs: number };
+
+const ASSETS = 12;
+const someNumber = fc.integer({ min: 1, max: ASSETS });
+const someStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: someNumber.chain(someCandidate).map((candidate): Step => ({ kind: "put", candidate })),
+  },
+  { weight: 1, arbitrary: someNumber.map((number): Step => ({ kind: "remove", number })) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ number: someNumber, urgency: fc.integer({ min: 1, max: 4 }) })
+      .map((step): Step => ({ kind: "reprioritise", ...step })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        originId: fc.integer({ min: 1, max: 3 }).map(originId),
+        slots: fc.nat({ max: 8 }),
+        retryAfterMs: fc.integer({ min: 1, max: 100_000 }),
+      })
+      .map((origin): Step => ({ kind: "origin", origin })),
+  },
+  { weight: 3, arbitrary: someRound.map(({ askers, nowMs }): Step => ({ kind: "round", askers, nowMs })) },
+);
+
+function put(pool: CandidatePool, candidate: Candidate): void {
+  if (pool.has(candidate.assetId)) pool.replace(candidate);
+  else pool.add(candidate);
+}
+
+function runSteps(settings: RoundInput["settings"], steps: readonly Step[]): void {
+  const { unknownSizeBytes, originFetchesMax, ...roundOnly } = settings;
+  const pool = new CandidatePool({ unknownSizeBytes, originFetchesMax });
+  const model = new Model();
+  const refusals: string[] = [];
+  const answers: RoundResult[] = [];
+  const expected: RoundResult[] = [];
+  for (const step of steps) {
+    if (step.kind === "put") {
+      put(pool, step.candidate);
+      model.candidates.set(step.candidate.assetId, step.candidate);
+    } else if (step.kind === "remove") {
+      if (model.candidates.delete(assetId(step.number))) pool.remove(assetId(step.number));
+      else refusals.push(refusalOf(() => pool.remove(assetId(step.number))).code);
+    } else if (step.kind === "reprioritise") {
+      const known = model.candidates.get(assetId(step.number));
+      if (known === undefined) continue;
+      pool.reprioritise(known.assetId, step.urgency);
+      model.candidates.set(known.assetId, { ...known, urgency: step.urgency });
+    } else if (step.kind === "origin") {
+      pool.setOrigin(step.origin);
+      model.origins.set(step.origin.originId, step.origin);
+    } else {
+      const { askers, nowMs } = step;
+      const answer = pool.allocate({ nowMs, askers, settings: roundOnly });
+      const candidates = [...model.candidates.values()];
+      const origins = [...model.origins.values()];
+      answers.push(answer);
+      expected.push(allocateRound({ nowMs, askers, candidates, origins, settings }));
+      model.apply(answer.grants, askers);
+    }
+    expect(refusals.filter((code) => code !== "INPUT_INVALID")).toEqual([]);
+    expect(answers).toEqual(expected);
+    expect(pool.size).toBe(model.candidates.size);
+    for (const [id, candidate] of model.candidates) expect(pool.get(id)).toEqual(candidate);
+  }
+}
+
+test("through any sequence of changes and rounds, it decides as a round over all that is in it", () => {
+  const steps = fc.array(someStep, { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(
+      someRound.map(({ settings }) => settings),
+      steps,
+      runSteps,
+    ),
+    RUNS,
+  );
+});
+
+test("with hundreds of candidates, held by more operators than there are bits, it still decides as a round does", () => {
+  const someHolder = fc
+    .integer({ min: 1, max: 80 })
+    .map((number) => aHolder({ nodeId: nodeId(number), operatorId: operatorId(Math.ceil(number / 2)) }));
+  const holders = fc.oneof(
+    fc.constant([]),
+    fc.uniqueArray(someHolder, { maxLength: 4, selector: (holder) => holder.nodeId }),
+  );
+  const many = fc.array(
+    fc.record({
+      urgency: fc.integer({ min: 0, max: 50 }),
+      sizeBytes: fc.option(fc.nat({ max: 300 }), { nil: null }),
+      origin: fc.integer({ min: 1, max: 6 }),
+      holders,
+    }),
+    { minLength: 200, maxLength: 300 },
+  );
+  const someAskers = fc.uniqueArray(
+    fc.record({
+      number: fc.integer({ min: 1, max: 100 }),
+      room: fc.nat({ max: 3000 }),
+      wants: fc.integer({ min: 1, max: 30 }),
+      isVetting: fc.boolean(),
+    }),
+    { selector: ({ number }) => number, minLength: 1, maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(many, someAskers, (facts, asking) => {
+      const candidates = facts.map(({ origin, ...rest }, at) =>
+        aCandidate({ ...rest, assetId: assetId(at + 1), originId: originId(origin) }),
+      );
+      const askers = asking.map(({ number, room, ...rest }) =>
+        anAsker({
+          nodeId: nodeId(number),
+          operatorId: operatorId(Math.ceil(number / 2)),
+          ledger: aLedger({ offeredBytes: room }),
+          ...rest,
+        }),
+      );
+      const origins = [1, 2, 3, 4, 5].map((number) => someSlots({ originId: originId(number), slots: 4 * number - 4 }));
+      const { unknownSizeBytes, originFetchesMax, ...settings } = roundSettings({ operatorCount: 50 });
+      const pool = new CandidatePool({ unknownSizeBytes, originFetchesMax });
+      candidates.forEach((candidate) => pool.add(candidate));
+      origins.forEach((origin) => pool.setOrigin(origin));
+      const answer = pool.allocate({ nowMs: 0, askers, settings });
+      expect(answer).toEqual(
+        allocateRound({
+          nowMs: 0,
+          askers,
+          candidates,
+          origins,
+          settings: { ...settings, unknownSizeBytes, originFetchesMax },
+        }),
+      );
+    }),
+    { numRuns: 300 },
+  );
+});
+
+// ---- examples ---------------------------------------------------------------------------------------------------------
+
+function aPool(candidates: readonly Candidate[], ...origins: readonly OriginSlots[]): CandidatePool {
+  const pool = new CandidatePool({ unknownSizeBytes: 50, originFetchesMax: null });
+  candidates.forEach((candidate) => pool.add(candidate));
+  (origins.length === 0 ? [someSlots()] : origins).forEach((origin) => pool.setOrigin(origin));
+  return pool;
+}
+
+const { unknownSizeBytes: _unknown, originFetchesMax: _fetches, ...SETTINGS } = roundSettings();
+
+/** What asker 1 is given. */
+function granted(pool: CandidatePool, asker: Partial<Asker> = {}): string[] {
+  const { grants } = pool.allocate({ nowMs: 0, askers: [anAsker(asker)], settings: SETTINGS });
+  return grants.map((grant) => grant.assetId);
+}
+
+describe("a pool", () => {
+  test("is empty at first and grants nothing", () => {
+    const pool = aPool([]);
+    expect(pool.size).toBe(0);
+    expect(granted(pool)).toEqual([]);
+  });
+
+  test("gives what is most urgent, and remembers who has it", () => {
+    const pool = aPool([aCandidate({ assetId: assetId(1) }), aCandidate({ assetId: assetId(2), urgency: 5 })]);
+    expect(granted(pool)).toEqual(["2"]);
+    expect(pool.get(assetId(2))?.holders).toMatchObject([{ nodeId: nodeId(1) }]);
+    expect(granted(pool, { wants: 5 })).toEqual(["1"]);
+    expect(granted(pool, { nodeId: nodeId(2), operatorId: operatorId(2), wants: 5 })).toEqual(["2", "1"]);
+  });
+
+  test("takes slots of an origin, and gives nothing more of it until it is set again", () => {
+    const candidates = [1, 2, 3].map((number) => aCandidate({ assetId: assetId(number) }));
+    const pool = aPool(candidates, someSlots({ slots: 2 }));
+    expect(granted(pool, { wants: 3 })).toEqual(["1", "2"]);
+    expect(granted(pool, { nodeId: nodeId(2), operatorId: operatorId(2), wants: 3 })).toEqual([]);
+    pool.setOrigin(someSlots({ slots: 1 }));
+    expect(granted(pool, { wants: 3 })).toEqual(["3"]);
+  });
+
+  test("an origin that was never set counts as closed", () => {
+    expect(granted(aPool([aCandidate({ originId: originId(7) })]))).toEqual([]);
+  });
+
+  test("keeps an asset that has its copies, and offers it again when one is lost", () => {
+    const copies = { min: 1, target: 1, max: 1 };
+    const pool = aPool([aCandidate({ copies })]);
+    expect(granted(pool)).toEqual(["1"]);
+    expect(pool.size).toBe(1);
+    expect(granted(pool, { nodeId: nodeId(2), operatorId: operatorId(2) })).toEqual([]);
+    pool.replace(aCandidate({ copies, holders: [] }));
+    expect(granted(pool, { nodeId: nodeId(2), operatorId: operatorId(2) })).toEqual(["1"]);
+  });
+
+  test("another urgency, or the asset taken out, counts at the next round", () => {
+    const pool = aPool([1, 2, 3].map((number) => aCandidate({ assetId: assetId(number) })));
+    pool.reprioritise(assetId(3), 9);
+    pool.remove(assetId(1));
+    expect(granted(pool, { wants: 3 })).toEqual(["3", "2"]);
+  });
+
+  test("takes another policy's word for what a copy changes", () => {
+    const pool = new CandidatePool({ unknownSizeBytes: 50, originFetchesMax: null, policy: fifo });
+    pool.add(aCandidate({ assetId: assetId(1), urgency: 2 }));
+    pool.add(aCandidate({ assetId: assetId(2), urgency: 1 }));
+    pool.setOrigin(someSlots());
+    const askers = [1, 2].map((number) =>
+      anAsker({ nodeId: nodeId(number), operatorId: operatorId(number), wants: 2 }),
+    );
+    const { grants } = pool.allocate({ nowMs: 0, askers, settings: SETTINGS });
+    expect(grants.map((grant) => grant.assetId)).toEqual(["1", "1", "2", "2"]);
+  });
+});
+
+function ask(pool: CandidatePool, askers: readonly Asker[]): void {
+  pool.allocate({ nowMs: 0, askers, settings: SETTINGS });
+}
+
+describe("what does not fit a pool is refused before anything changes", () => {
+  test.each<[string, (pool: CandidatePool) => void, string, unknown]>([
+    ["an asset added twice", (pool) => pool.add(aCandidate()), "assetId", "1"],
+    ["an asset removed twice", (pool) => [1, 2].forEach(() => pool.remove(assetId(1))), "assetId", "1"],
+    ["an unknown one replaced", (pool) => pool.replace(aCandidate({ assetId: assetId(9) })), "assetId", "9"],
+    ["an unknown one reprioritised", (pool) => pool.reprioritise(assetId(9), 1), "assetId", "9"],
+    ["an urgency that is no number", (pool) => pool.reprioritise(assetId(1), Number.NaN), "urgency", "NaN"],
+    ["a negative size", (pool) => pool.add(aCandidate({ assetId: assetId(2), sizeBytes: -1 })), "sizeBytes", -1],
+    ["a fractional size", (pool) => pool.replace(aCandidate({ sizeBytes: 1.5 })), "sizeBytes", 1.5],
+    [
+      "copies that contradict each other",
+      (pool) => pool.replace(aCandidate({ copies: { min: 2, target: 1, max: 5 } })),
+      "copies.target",
+      1,
+    ],
+    [
+      "more origin fetches than can be",
+      (pool) => pool.replace(aCandidate({ originFetches: 4096 })),
+      "originFetches",
+      4096,
+    ],
+    ["more seeds than can be", (pool) => pool.replace(aCandidate({ seeds: 4096 })), "seeds", 4096],
+    ["a negative number of slots", (pool) => pool.setOrigin(someSlots({ slots: -1 })), "slots", -1],
+    ["no time to ask again", (pool) => pool.setOrigin(someSlots({ retryAfterMs: 0 })), "retryAfterMs", 0],
+    ["a node that asks twice", (pool) => ask(pool, [anAsker(), anAsker()]), "nodeId", "1"],
+    ["a negative want", (pool) => ask(pool, [anAsker({ wants: -1 })]), "wants", -1],
+    ["a rate that is no number", (pool) => ask(pool, [anAsker({ rateBytesPerS: Number.NaN })]), "rateBytesPerS", "NaN"],
+  ])("%s", (_what, act, field, value) => {
+    const pool = aPool([aCandidate()]);
+    const refusal = refusalOf(() => act(pool));
+    expect(refusal.code).toBe("INPUT_INVALID");
+    expect(refusal.details).toEqual({ field, value });
+    expect(granted(pool)).toEqual(pool.size === 0 ? [] : ["1"]);
+  });
+
+  test("the settings of the pool itself", () => {
+    const refusal = refusalOf(() => new CandidatePool({ unknownSizeBytes: -1, originFetchesMax: null }));
+    expect(refusal.details).toEqual({ field: "unknownSizeBytes", value: -1 });
+  });
+});

@@ -1,0 +1,12 @@
+import { urgencyPolicy, waitingShare } from "./policy.ts";
+import type { UrgencyPolicy } from "./policy.ts";
+
+/**
+ * Asked for first, saved first, to its last copy, and nothing else counts: no wish, no threat. The measure against which
+ * the other policies show what they are worth. Above 0 to 1, exact to the millisecond, and time never changes it.
+ */
+export const fifo: UrgencyPolicy = urgencyPolicy({
+  name: "fifo",
+  termsOf: ({ askedForAtMs }) => [{ name: "waiting", points: waitingShare(askedForAtMs, 1), askedForAtMs }],
+  afterCopies: (urgency) => urgency,
+});
