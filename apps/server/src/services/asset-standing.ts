@@ -42,7 +42,11 @@ function weigh(rows: readonly HolderRow[]): {
   return { rows: weighed, changes };
 }
 
-function standingOf(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): AssetStanding {
+function standingOf(
+  asset: AssetFacts,
+  rows: readonly HolderRow[],
+  { nowMs, lastTerm }: { readonly nowMs: number; readonly lastTerm: number },
+): AssetStanding {
   const holders = toHolders(rows);
   const urgency = urgencyOf(
     {
@@ -62,16 +66,42 @@ function standingOf(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number
     placesLeft: placesLeft(holders, asset.copies),
     urgency: urgency.value,
     dueAtMs: urgency.changesAtMs,
+    lastTerm,
   };
+}
+
+/**
+ * Write what follows from the holders of assets: the worth of copies, independent copies, places left, urgency. The assets
+ * are locked, and `holders` are all that they have now. `terms` has the last term of those granted in this transaction.
+ * O(assets + their holders), in two statements.
+ */
+export async function writeAssetStandings(
+  sql: Sql,
+  assets: readonly AssetFacts[],
+  {
+    holders,
+    terms,
+    nowMs,
+  }: {
+    readonly holders: ReadonlyMap<AssetId, readonly HolderRow[]>;
+    readonly terms?: ReadonlyMap<AssetId, number>;
+    readonly nowMs: number;
+  },
+): Promise<void> {
+  const changes: ReplicaWeight[] = [];
+  const standings = assets.map((asset) => {
+    const weighed = weigh(holders.get(asset.id) ?? []);
+    changes.push(...weighed.changes);
+    return standingOf(asset, weighed.rows, { nowMs, lastTerm: terms?.get(asset.id) ?? asset.lastTerm });
+  });
+  await updateReplicaWeights(sql, changes);
+  await updateAssetStandings(sql, standings);
 }
 
 /** So many assets at once: bounds the statement, not the work. */
 const CHUNK = 1000;
 
-/**
- * Bring up to date what follows from the holders of assets: the worth of copies, independent copies, places left, urgency.
- * Called in every transaction that changes holders, after the change; locks the assets. O(assets + their holders).
- */
+/** As `writeAssetStandings`, of assets that are neither locked nor read yet. */
 export async function refreshAssetStandings(
   sql: Sql,
   assetIds: Iterable<AssetId>,
@@ -81,14 +111,7 @@ export async function refreshAssetStandings(
   for (let start = 0; start < ids.length; start += CHUNK) {
     const assets = await lockAssets(sql, ids.slice(start, start + CHUNK));
     const assetIdsHere = assets.map((asset) => asset.id);
-    const holdersByAsset = Map.groupBy(await readHolders(sql, assetIdsHere, vetting), (row) => row.assetId);
-    const changes: ReplicaWeight[] = [];
-    const standings = assets.map((asset) => {
-      const weighed = weigh(holdersByAsset.get(asset.id) ?? []);
-      changes.push(...weighed.changes);
-      return standingOf(asset, weighed.rows, nowMs);
-    });
-    await updateReplicaWeights(sql, changes);
-    await updateAssetStandings(sql, standings);
+    const holders = Map.groupBy(await readHolders(sql, assetIdsHere, vetting), (row) => row.assetId);
+    await writeAssetStandings(sql, assets, { holders, nowMs });
   }
 }

@@ -1,6 +1,5 @@
 /**
- * Allocation rounds on the database. Claims that arrive while a round is under way are answered together by the next one,
- * so a hundred nodes that ask at once cost one transaction and not a hundred. Rounds of several servers take turns by an
+ * Allocation rounds on the database, each for all the nodes of a group that want work. Rounds of several servers take turns by an
  * advisory lock: what an origin or a node has left is then known, not guessed. Reports do not take that lock; what they
  * change meanwhile is checked again, under row locks, before a grant is written.
  */
@@ -13,7 +12,7 @@ import { insertAssignments, readOpenWork } from "../db/queries/assignments.ts";
 import { ledgerOf, lockNodes, readFleet, updateNodes } from "../db/queries/nodes.ts";
 import type { Fleet, NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, readQueuedOrigins, updateOrigins } from "../db/queries/origins.ts";
-import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
+import { toHolders, writeAssetStandings } from "./asset-standing.ts";
 import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
 
@@ -35,47 +34,20 @@ const SHARE_ON_TRIAL = 0.05;
 /** A node that failed on an asset is kept from it for so many first pauses: another tries meanwhile. */
 const AVOID_PAUSES = 10;
 
-type Round = {
-  readonly refusalByNode: ReadonlyMap<NodeId, Refusal>;
-};
-
-/** Collects claims and answers them by rounds; one round at a time in a process. */
-export type Rounds = {
-  /** The refusal for a node that got less than it wanted, else null; its grants are then in the database. */
-  claim(claim: Claim): Promise<Refusal | null>;
-};
-
-type Waiting = Claim & {
-  readonly resolve: (refusal: Refusal | null) => void;
-  readonly reject: (error: unknown) => void;
-};
-
-export function createRounds(dependencies: Dependencies): Rounds {
-  let waiting: Waiting[] = [];
-  let isRunning = false;
-
-  const run = async (): Promise<void> => {
-    isRunning = true;
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, ASKERS_PER_ROUND);
-      waiting = waiting.slice(ASKERS_PER_ROUND);
-      try {
-        const { refusalByNode } = await runRound(dependencies, batch);
-        for (const { nodeId, resolve } of batch) resolve(refusalByNode.get(nodeId) ?? null);
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
-    isRunning = false;
-  };
-
-  return {
-    claim: ({ nodeId, wants }) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ nodeId, wants, resolve, reject });
-        if (!isRunning) void run();
-      }),
-  };
+/**
+ * Give work to nodes that asked together; what they get is in the database then. Answers why a node got less than it
+ * wanted. @throws DispatcherError DATABASE_UNAVAILABLE
+ */
+export async function grantAssignments(
+  dependencies: Dependencies,
+  claims: readonly Claim[],
+): Promise<ReadonlyMap<NodeId, Refusal>> {
+  const refusalByNode = new Map<NodeId, Refusal>();
+  for (let start = 0; start < claims.length; start += ASKERS_PER_ROUND) {
+    const refusals = await runRound(dependencies, claims.slice(start, start + ASKERS_PER_ROUND));
+    for (const [nodeId, refusal] of refusals) refusalByNode.set(nodeId, refusal);
+  }
+  return refusalByNode;
 }
 
 function toAsker(
@@ -197,18 +169,22 @@ async function writeGrants(
   });
   await insertAssignments(sql, grants, nowMs);
   await updateNodes(sql, [...nodeById.values()]);
-  await refreshAssetStandings(sql, new Set(grants.map((grant) => grant.assetId)), { vetting, nowMs });
+  const grantedAssets = [...new Set(grants.map((grant) => grant.assetId))];
+  // As they are with the new leases in, and under lock: the round saw them as they were before it.
+  const holders = Map.groupBy(await readHolders(sql, grantedAssets, vetting), (row) => row.assetId);
+  const standing = grantedAssets.flatMap((id) => assets.get(id) ?? []);
+  await writeAssetStandings(sql, standing, { holders, terms: termByAsset, nowMs });
   await updateOrigins(sql, origins);
 }
 
-async function runRound(dependencies: Dependencies, claims: readonly Claim[]): Promise<Round> {
+async function runRound(dependencies: Dependencies, claims: readonly Claim[]): Promise<ReadonlyMap<NodeId, Refusal>> {
   const { db, config, vetting } = dependencies;
   const wantsByNode = new Map(claims.map((claim) => [claim.nodeId, claim.wants]));
   return db.transaction(async (sql) => {
     await sql`select pg_advisory_xact_lock(hashtext('dispatcher.allocation'))`;
-    const nodes = await lockNodes(sql, [...wantsByNode.keys()]);
+    const nodes = await lockNodes(sql, [...wantsByNode.keys()], vetting);
     const nowMs = nodes[0]?.nowMs;
-    if (nowMs === undefined) return { refusalByNode: new Map() };
+    if (nowMs === undefined) return new Map();
     const fleet = await readFleet(sql, vetting);
     const work = await readOpenWork(
       sql,
@@ -237,6 +213,6 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
       },
     });
     await writeGrants(dependencies, sql, { decided: grants, nodes, nowMs });
-    return { refusalByNode };
+    return refusalByNode;
   });
 }

@@ -6,21 +6,33 @@ import { checkHealth } from "./check-health.ts";
 import { createJoinToken } from "./create-join-token.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { getAsset } from "./get-asset.ts";
-import { createRounds } from "./grant-assignments.ts";
+import { createGroup } from "./group.ts";
 import { importAssets } from "./import-assets.ts";
 import { joinNode } from "./join-node.ts";
 import { listAssets } from "./list-assets.ts";
 import { listNodes } from "./list-nodes.ts";
-import { syncNode } from "./sync-node.ts";
+import { syncNodes } from "./sync-nodes.ts";
+import type { SyncReply } from "./sync-nodes.ts";
+import type { SyncCall } from "./record-reports.ts";
 
 type Rest<Use extends (dependencies: Dependencies, ...rest: never[]) => unknown> =
   Parameters<Use> extends [Dependencies, ...infer More] ? More : never;
+
+/** Syncs that are written in one transaction: it bounds how long one of them waits for the others. */
+const SYNCS_AT_ONCE = 200;
+/** While PostgreSQL works for one group, this process works for the other; a third would wait for the locks of the two. */
+const SYNC_LANES = 2;
 
 /** Every use case, bound to what it stands on. tRPC, REST and the admin command meet here. */
 export type Services = ReturnType<typeof createServices>;
 
 export function createServices(dependencies: Dependencies) {
-  const rounds = createRounds(dependencies);
+  const syncNode = createGroup<SyncCall, SyncReply>({
+    keyOf: ({ nodeId }: SyncCall) => nodeId,
+    sizeMax: SYNCS_AT_ONCE,
+    lanes: SYNC_LANES,
+    run: (calls) => syncNodes(dependencies, calls),
+  });
   let overview: Promise<Overview> | null = null;
   return {
     authenticate: (key: string | null) => authenticate(dependencies, key),
@@ -33,6 +45,7 @@ export function createServices(dependencies: Dependencies) {
     listNodes: (life: NodeLife | null) => listNodes(dependencies, life),
     // It reads every asset: those who ask while one is read get that one.
     readOverview: () => (overview ??= readOverview(dependencies.db.sql).finally(() => (overview = null))),
-    syncNode: (call: Parameters<typeof syncNode>[2]) => syncNode(dependencies, rounds, call),
+    /** @throws DispatcherError NODE_RETIRED, KEY_INVALID, DATABASE_UNAVAILABLE */
+    syncNode,
   };
 }

@@ -8,7 +8,7 @@ import type { Dependencies } from "./dependencies.ts";
  * Move nodes that have been silent on through their life: suspect, offline, lost, retired. When one becomes lost, what it
  * holds stops counting and its assets are due: those that miss a copy now are wanted again. Answers how many silent nodes were moved.
  */
-export async function moveSilentNodes({ db, config, log }: Dependencies, limit: number): Promise<number> {
+export async function moveSilentNodes({ db, config, log, vetting }: Dependencies, limit: number): Promise<number> {
   const thresholds = lifeThresholdsOf(config);
   const silent = await findSilentNodes(db.sql, thresholds, limit);
   let moved = 0;
@@ -16,7 +16,7 @@ export async function moveSilentNodes({ db, config, log }: Dependencies, limit: 
     const next = lifeAfterSilence(life, silentMs, thresholds);
     if (next === life) continue;
     const isMoved = await db.transaction(async (sql) => {
-      const [node] = await lockNodes(sql, [id]);
+      const [node] = await lockNodes(sql, [id], vetting);
       if (node === undefined || !(await moveNodeLife(sql, { id, from: life, to: next, silentMs }))) return false;
       if (countsAsHolder(life) && !countsAsHolder(next)) {
         await markNodesAssetsDue(sql, id);

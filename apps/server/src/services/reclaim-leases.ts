@@ -48,7 +48,7 @@ async function endLeases(
   picks: readonly Pick[],
   decide: (stored: StoredAssignment, desk: Desk) => Assignment,
 ): Promise<readonly StoredAssignment[]> {
-  const nodes = await lockNodes(sql, [...new Set(picks.map((pick) => pick.nodeId))]);
+  const nodes = await lockNodes(sql, [...new Set(picks.map((pick) => pick.nodeId))], vetting);
   const nowMs = nodes[0]?.nowMs;
   if (nowMs === undefined) return [];
   const nodeIds = nodes.map((node) => node.id);

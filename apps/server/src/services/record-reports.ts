@@ -1,6 +1,6 @@
 /**
- * What a node says in one sync, written down in one transaction: nothing of it is acknowledged before it is committed, and
- * each report may come again. One bad report is refused by itself and never fails its neighbours.
+ * What nodes say in their syncs, written down in one transaction for a group of them: nothing of it is acknowledged before
+ * it is committed, and each report may come again. One bad report is refused by itself and never fails its neighbours.
  */
 import {
   DispatcherError,
@@ -48,20 +48,18 @@ import { lockAssets, markNodesAssetsDue, readHolders, updateAssetsAfterFailure }
 import type { AssetFacts, HolderRow } from "../db/queries/assets.ts";
 import {
   dropReplicas,
-  insertReplicas,
   readAssignmentsOfNodes,
   readFailures,
-  readHoldingsOfNode,
+  readHoldingsOfNodes,
   readReplicasOfNode,
-  setLastTerms,
   updateAssignments,
 } from "../db/queries/assignments.ts";
-import type { NewReplica, StoredAssignment } from "../db/queries/assignments.ts";
-import { ledgerOf, lockNodes, recordNodeSync, updateNodes } from "../db/queries/nodes.ts";
+import type { AssignmentChange, StoredAssignment } from "../db/queries/assignments.ts";
+import { ledgerOf, lockNodes, updateSyncedNodes } from "../db/queries/nodes.ts";
 import type { NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import type { NodeSyncInput, NodeSyncOutput } from "../wire/node.ts";
-import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
+import { toHolders, writeAssetStandings } from "./asset-standing.ts";
 import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
 
@@ -71,26 +69,43 @@ type Finished = Input["finished"][number];
 type Failed = Input["failed"][number];
 type Open = Input["open"][number];
 
-/** Everything a sync may change, read under lock once and written once. */
+/** What one node says. */
+export type SyncCall = { readonly nodeId: NodeId; readonly input: Input; readonly network: string | null };
+
+/** What a group of syncs may change, read under lock once and written once. */
 type Desk = {
   readonly dependencies: Dependencies;
+  readonly nowMs: number;
+  readonly stored: Map<AssignmentId, StoredAssignment>;
+  /** The same by the node and the asset they are about. */
+  readonly storedByHolding: ReadonlyMap<string, readonly StoredAssignment[]>;
+  readonly assets: ReadonlyMap<AssetId, AssetFacts>;
+  /** Kept up to date: nodes of one group may speak of one asset. */
+  readonly holders: Map<AssetId, readonly HolderRow[]>;
+  readonly origins: Map<OriginId, Origin>;
+  readonly changed: Map<AssignmentId, Omit<AssignmentChange, "id">>;
+  readonly failures: Map<AssetId, FailureCode[]>;
+  readonly terms: Map<AssetId, number>;
+  readonly touched: Set<AssetId>;
+};
+
+/** The node that speaks, as it changes. */
+type Speaker = {
   readonly node: NodeRow;
+  readonly input: Input;
   ledger: ByteLedger;
   quota: number;
   rateBytesPerS: number | null;
   verifiedCopies: number;
-  readonly stored: Map<AssignmentId, StoredAssignment>;
-  readonly assets: ReadonlyMap<AssetId, AssetFacts>;
-  readonly holders: ReadonlyMap<AssetId, readonly HolderRow[]>;
-  readonly origins: Map<OriginId, Origin>;
-  readonly changed: Map<AssignmentId, { readonly assignment: Assignment; readonly message?: string }>;
-  readonly replicas: NewReplica[];
-  readonly failures: Map<AssetId, FailureCode[]>;
-  readonly terms: Map<AssetId, number>;
-  readonly touched: Set<AssetId>;
+  inventoryWanted: boolean;
+  openLeases: number;
   /** Assets of which a copy came late: there may be a lease too many elsewhere. */
   readonly late: Set<AssetId>;
 };
+
+function holdingKey({ nodeId, assetId }: { readonly nodeId: NodeId; readonly assetId: AssetId }): string {
+  return `${nodeId} ${assetId}`;
+}
 
 function currentOf(desk: Desk, { id, assignment }: StoredAssignment): Assignment {
   return desk.changed.get(id)?.assignment ?? assignment;
@@ -102,20 +117,37 @@ function changeOrigin(desk: Desk, id: OriginId, change: (origin: Origin) => Orig
   desk.origins.set(id, change(origin));
 }
 
+/** Write down who holds an asset on this node from now on; null for nobody. */
+function setHolder(desk: Desk, { assetId, nodeId }: StoredAssignment, holder: HolderRow | null): void {
+  const others = (desk.holders.get(assetId) ?? []).filter((row) => row.nodeId !== nodeId);
+  desk.holders.set(assetId, holder === null ? others : [...others, holder]);
+}
+
+function holderOf(
+  speaker: Speaker,
+  { assetId, nodeId, operatorId }: StoredAssignment,
+  rest: Pick<HolderRow, "state" | "replica">,
+): HolderRow {
+  const { network, life, isVetted } = speaker.node;
+  return { assetId, nodeId, operatorId, network, life, inventoryWanted: speaker.inventoryWanted, isVetted, ...rest };
+}
+
 /** An open assignment ends: its reservation and its origin slot go back. */
-function endOpen(desk: Desk, stored: StoredAssignment, next: Assignment, message?: string): void {
+function endOpen(desk: Desk, speaker: Speaker, stored: StoredAssignment, next: Assignment, message?: string): void {
   const before = currentOf(desk, stored);
   if (isOpen(before)) {
-    desk.ledger = releaseBytes(desk.ledger, before.reservedBytes);
+    speaker.ledger = releaseBytes(speaker.ledger, before.reservedBytes);
+    speaker.openLeases -= 1;
     changeOrigin(desk, stored.originId, (origin) => returnSlots(origin, 1));
+    setHolder(desk, stored, null);
   }
   desk.changed.set(stored.id, message === undefined ? { assignment: next } : { assignment: next, message });
   desk.touched.add(stored.assetId);
 }
 
-function find(desk: Desk, id: AssignmentId): StoredAssignment {
+function find(desk: Desk, speaker: Speaker, id: AssignmentId): StoredAssignment {
   const stored = desk.stored.get(id);
-  if (stored === undefined) {
+  if (stored === undefined || stored.nodeId !== speaker.node.id) {
     throw new DispatcherError("ASSIGNMENT_UNKNOWN", `Assignment ${id} is not one of this node's.`);
   }
   return stored;
@@ -123,8 +155,8 @@ function find(desk: Desk, id: AssignmentId): StoredAssignment {
 
 /** The other assignment by which this node holds the asset already, if there is one. */
 function otherHolding(desk: Desk, stored: StoredAssignment): StoredAssignment | undefined {
-  return [...desk.stored.values()]
-    .filter((other) => other.assetId === stored.assetId && other.id !== stored.id)
+  return (desk.storedByHolding.get(holdingKey(stored)) ?? [])
+    .filter((other) => other.id !== stored.id)
     .find((other) => isOpen(currentOf(desk, other)) || currentOf(desk, other).state === "stored");
 }
 
@@ -149,8 +181,8 @@ function admitLate(desk: Desk, stored: StoredAssignment, asset: AssetFacts): Sto
   return null;
 }
 
-function recordFinished(desk: Desk, report: Finished): "accepted" | "repeated" {
-  const stored = find(desk, report.assignmentId);
+function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accepted" | "repeated" {
+  const stored = find(desk, speaker, report.assignmentId);
   const before = currentOf(desk, stored);
   const { assignment, timing } = completeAssignment(before, report);
   if (timing === "repeated") return "repeated";
@@ -163,7 +195,7 @@ function recordFinished(desk: Desk, report: Finished): "accepted" | "repeated" {
   } catch (error) {
     // A node that reports bytes the catalog does not declare has a fault of its own, whatever it says.
     if (error instanceof DispatcherError && isOpen(before)) {
-      recordFailed(desk, { ...report, code: "BAD_DIGEST", message: error.detail });
+      recordFailed(desk, speaker, { ...report, code: "BAD_DIGEST", message: error.detail });
     }
     throw error;
   }
@@ -171,63 +203,57 @@ function recordFinished(desk: Desk, report: Finished): "accepted" | "repeated" {
   // Checked before anything is changed: a copy that does not fit the offer leaves all leases as they were.
   const given = newer === null ? before : currentOf(desk, newer);
   const reservedBytes = isOpen(given) ? given.reservedBytes : 0;
-  const ledger = holdBytes(desk.ledger, { reservedBytes, storedBytes: report.sizeBytes });
-  if (newer !== null) endOpen(desk, newer, releaseAssignment(given, given).assignment);
-  if (timing === "late") desk.late.add(asset.id);
-  endOpen(desk, stored, assignment);
-  desk.ledger = ledger;
-  changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.node.nowMs));
-  desk.quota = raisedQuota(desk.quota, desk.dependencies.config.DISPATCHER_QUOTA_MAX);
-  desk.rateBytesPerS = measuredRate(desk.rateBytesPerS, report);
-  desk.verifiedCopies += 1;
-  desk.replicas.push({
-    assignmentId: stored.id,
-    assetId: stored.assetId,
-    nodeId: stored.nodeId,
-    operatorId: stored.operatorId,
-    sizeBytes: report.sizeBytes,
-    sha256: report.sha256,
-    trust,
-    etag: report.etag,
-    lastModified: report.lastModified,
-  });
+  const ledger = holdBytes(speaker.ledger, { reservedBytes, storedBytes: report.sizeBytes });
+  if (newer !== null) endOpen(desk, speaker, newer, releaseAssignment(given, given).assignment);
+  if (timing === "late") speaker.late.add(asset.id);
+  endOpen(desk, speaker, stored, assignment);
+  const { sizeBytes, sha256 } = report;
+  const replica = { sizeBytes, sha256, trust, counts: true };
+  setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica }));
+  speaker.ledger = ledger;
+  changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.nowMs));
+  speaker.quota = raisedQuota(speaker.quota, desk.dependencies.config.DISPATCHER_QUOTA_MAX);
+  speaker.rateBytesPerS = measuredRate(speaker.rateBytesPerS, report);
+  speaker.verifiedCopies += 1;
+  const { etag, lastModified } = report;
+  desk.changed.set(stored.id, { assignment, copy: { sizeBytes, sha256, trust, etag, lastModified } });
   return "accepted";
 }
 
-function recordFailed(desk: Desk, report: Failed): "accepted" | "repeated" {
+function recordFailed(desk: Desk, speaker: Speaker, report: Failed): "accepted" | "repeated" {
   const { code, message, retryAfterMs } = report;
-  const { node } = desk;
-  const stored = find(desk, report.assignmentId);
+  const stored = find(desk, speaker, report.assignmentId);
   const { assignment, timing } = failAssignment(currentOf(desk, stored), report);
   if (timing === "repeated") return "repeated";
-  endOpen(desk, stored, assignment, message);
+  endOpen(desk, speaker, stored, assignment, message);
   desk.failures.set(stored.assetId, [...(desk.failures.get(stored.assetId) ?? []), code]);
-  if (failureClassOf(code) === "node") desk.quota = loweredQuota(desk.quota);
+  if (failureClassOf(code) === "node") speaker.quota = loweredQuota(speaker.quota);
   if (code === "THROTTLED") {
-    changeOrigin(desk, stored.originId, (origin) => recordThrottle(origin, node.nowMs, retryAfterMs ?? null));
+    changeOrigin(desk, stored.originId, (origin) => recordThrottle(origin, desk.nowMs, retryAfterMs ?? null));
   } else if (code === "ORIGIN_ERROR" || code === "FORBIDDEN") {
-    changeOrigin(desk, stored.originId, (origin) => recordFailure(origin, node.nowMs));
+    changeOrigin(desk, stored.originId, (origin) => recordFailure(origin, desk.nowMs));
   }
   return "accepted";
 }
 
-function recordReleased(desk: Desk, report: Input["released"][number]): "accepted" | "repeated" {
-  const stored = find(desk, report.assignmentId);
+function recordReleased(desk: Desk, speaker: Speaker, report: Input["released"][number]): "accepted" | "repeated" {
+  const stored = find(desk, speaker, report.assignmentId);
   const { assignment, timing } = releaseAssignment(currentOf(desk, stored), report);
   if (timing === "repeated") return "repeated";
-  endOpen(desk, stored, assignment);
+  endOpen(desk, speaker, stored, assignment);
   return "accepted";
 }
 
 /** Answer one report; an expected failure refuses this one alone. */
 function answer<Report extends { readonly assignmentId: AssignmentId; readonly term: number }>(
   desk: Desk,
+  speaker: Speaker,
   report: Report,
-  record: (desk: Desk, report: Report) => "accepted" | "repeated",
+  record: (desk: Desk, speaker: Speaker, report: Report) => "accepted" | "repeated",
 ): Answer {
   const { assignmentId, term } = report;
   try {
-    return { assignmentId, term, outcome: record(desk, report) };
+    return { assignmentId, term, outcome: record(desk, speaker, report) };
   } catch (error) {
     if (!(error instanceof DispatcherError)) throw error;
     return { assignmentId, term, outcome: "rejected", code: error.code, message: error.message };
@@ -235,27 +261,27 @@ function answer<Report extends { readonly assignmentId: AssignmentId; readonly t
 }
 
 /** Progress renews the lease; bytes beyond the reservation are reserved first, all of them or, without the room, none. */
-function recordOpen(desk: Desk, report: Open): void {
+function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
   const stored = desk.stored.get(report.assignmentId);
-  if (stored === undefined) return;
+  if (stored === undefined || stored.nodeId !== speaker.node.id) return;
   const before = currentOf(desk, stored);
   if (!isOpen(before)) {
-    if (before.state === "expired" && before.term === report.term) regrant(desk, stored, report);
+    if (before.state === "expired" && before.term === report.term) regrant(desk, speaker, stored, report);
     return;
   }
   if (before.term !== report.term) return;
   const asset = desk.assets.get(stored.assetId);
   const wantedBytes = asset?.sizeBytes === null ? Math.max(0, (report.wantBytes ?? 0) - before.reservedBytes) : 0;
-  const grantedBytes = wantedBytes <= roomBytes(desk.ledger) ? wantedBytes : 0;
-  desk.ledger = reserveBytes(desk.ledger, grantedBytes);
+  const grantedBytes = wantedBytes <= roomBytes(speaker.ledger) ? wantedBytes : 0;
+  speaker.ledger = reserveBytes(speaker.ledger, grantedBytes);
   const reservedBytes = before.reservedBytes + grantedBytes;
   const lengthMs = leaseLengthMs(
-    { bytesLeft: Math.max(0, reservedBytes - report.bytesDone), rateBytesPerS: desk.rateBytesPerS },
+    { bytesLeft: Math.max(0, reservedBytes - report.bytesDone), rateBytesPerS: speaker.rateBytesPerS },
     leaseTimesOf(desk.dependencies.config),
   );
   const after = recordProgress(
     before,
-    { ...report, isRunning: report.state === "running", nowMs: desk.node.nowMs, lengthMs },
+    { ...report, isRunning: report.state === "running", nowMs: desk.nowMs, lengthMs },
     leaseTimesOf(desk.dependencies.config),
   );
   desk.changed.set(stored.id, { assignment: { ...after, reservedBytes } });
@@ -265,29 +291,29 @@ function recordOpen(desk: Desk, report: Open): void {
  * The node was away, its lease has been reclaimed, and it is still at it: where the asset has a place and the ledger and the
  * origin have room, it is granted anew, so that its partial file is not wasted. Else it is told to stop.
  */
-function regrant(desk: Desk, stored: StoredAssignment, report: Open): void {
+function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report: Open): void {
   const { config } = desk.dependencies;
-  const { nowMs } = desk.node;
+  const { nowMs } = desk;
   const asset = desk.assets.get(stored.assetId);
   const origin = desk.origins.get(stored.originId);
   if (asset === undefined || origin === undefined || asset.state !== "wanted") return;
   // A catalog that was imported again may have moved it to another origin.
   if (asset.originId !== stored.originId) return;
-  const openLeases = [...desk.stored.values()].filter((one) => isOpen(currentOf(desk, one))).length;
-  if (openLeases >= desk.quota) return;
+  if (speaker.openLeases >= speaker.quota) return;
   if (otherHolding(desk, stored) !== undefined) return;
   const holders = toHolders(desk.holders.get(asset.id) ?? []);
   const isDouble = holders.some((holder) => holder.counts && holder.operatorId === stored.operatorId);
   const bytes = Math.max(asset.sizeBytes ?? config.DISPATCHER_UNKNOWN_SIZE_BYTES, report.wantBytes ?? 0);
-  if (isDouble || placesLeft(holders, asset.copies) === 0 || bytes > roomBytes(desk.ledger)) return;
+  if (isDouble || placesLeft(holders, asset.copies) === 0 || bytes > roomBytes(speaker.ledger)) return;
   if (openSlots(origin, nowMs).slots === 0) return;
-  desk.ledger = reserveBytes(desk.ledger, bytes);
+  speaker.ledger = reserveBytes(speaker.ledger, bytes);
+  speaker.openLeases += 1;
   desk.origins.set(stored.originId, takeSlots(origin, 1, nowMs));
   const term = (desk.terms.get(asset.id) ?? asset.lastTerm) + 1;
   desk.terms.set(asset.id, term);
   const times = leaseTimesOf(config);
   const bytesLeft = Math.max(0, bytes - report.bytesDone);
-  const lengthMs = leaseLengthMs({ bytesLeft, rateBytesPerS: desk.rateBytesPerS }, times);
+  const lengthMs = leaseLengthMs({ bytesLeft, rateBytesPerS: speaker.rateBytesPerS }, times);
   const assignment = regrantAssignment(currentOf(desk, stored), {
     term,
     nowMs,
@@ -297,6 +323,8 @@ function regrant(desk: Desk, stored: StoredAssignment, report: Open): void {
   });
   desk.changed.set(stored.id, { assignment });
   desk.touched.add(asset.id);
+  const state = report.bytesDone > 0 ? "running" : "granted";
+  setHolder(desk, stored, holderOf(speaker, stored, { state, replica: null }));
 }
 
 /** After failures: whether the asset is wanted on, gone or for people to look at, and how long it rests. */
@@ -318,101 +346,163 @@ async function settleFailures(sql: Sql, desk: Desk): Promise<void> {
  * What the node still holds, after it was lost: copies it lists with the same bytes count again, the others are dropped.
  * The sweeps draw the consequences for the assets, which may be many.
  */
-async function reconcileInventory(sql: Sql, desk: Desk, inventory: NonNullable<Input["inventory"]>): Promise<void> {
+async function reconcileInventory(
+  sql: Sql,
+  speaker: Speaker,
+  inventory: NonNullable<Input["inventory"]>,
+): Promise<void> {
   const listed = new Map(inventory.map((entry) => [entry.assetId, entry]));
-  const replicas = await readReplicasOfNode(sql, desk.node.id);
+  const replicas = await readReplicasOfNode(sql, speaker.node.id);
   const gone = replicas.filter(({ assetId, sizeBytes, sha256 }) => {
     const entry = listed.get(assetId);
     return entry === undefined || entry.sizeBytes !== sizeBytes || entry.sha256 !== sha256;
   });
-  await markNodesAssetsDue(sql, desk.node.id);
+  await markNodesAssetsDue(sql, speaker.node.id);
   await dropReplicas(
     sql,
     gone.map((replica) => replica.assignmentId),
   );
-  for (const { sizeBytes } of gone) desk.ledger = dropBytes(desk.ledger, sizeBytes);
+  for (const { sizeBytes } of gone) speaker.ledger = dropBytes(speaker.ledger, sizeBytes);
+  speaker.inventoryWanted = false;
 }
 
-/**
- * Write one sync down. Answers the reports in the order finished, failed, released.
- * @throws DispatcherError KEY_INVALID when the node has vanished meanwhile, NODE_RETIRED
- */
-export async function recordReports(
-  dependencies: Dependencies,
-  sql: Sql,
-  { nodeId, input, network }: { readonly nodeId: NodeId; readonly input: Input; readonly network: string | null },
-): Promise<{ readonly answers: readonly Answer[]; readonly lateAssets: readonly AssetId[] }> {
-  const [node] = await lockNodes(sql, [nodeId]);
-  if (node === undefined) throw new DispatcherError("KEY_INVALID", "This node is not known here any more.");
-  if (node.life === "retired") throw new DispatcherError("NODE_RETIRED", "This node has been retired.");
-
-  const named = [...input.finished, ...input.failed, ...input.released, ...input.open];
-  const mentioned = await readAssignmentsOfNodes(
-    sql,
-    [nodeId],
-    named.map((report) => report.assignmentId),
-  );
-  // Only reports that end or revive something look at the asset; plain progress touches no shared row.
-  const endingIds = new Set(
-    [...input.finished, ...input.failed, ...input.released].map((report) => report.assignmentId),
-  );
-  const growingIds = new Set(
-    input.open.filter((open) => open.wantBytes !== undefined).map((open) => open.assignmentId),
-  );
-  const involved = mentioned.filter(
-    ({ id, assignment }) => endingIds.has(id) || growingIds.has(id) || assignment.state === "expired",
-  );
-  const assetIds = [...new Set(involved.map((one) => one.assetId))];
-  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
-  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
-  const held = assetIds.length === 0 ? [] : await readHoldingsOfNode(sql, nodeId, assetIds);
-  const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
-  // Of the assignments, not of the assets: a catalog that was imported again may have moved these to another origin.
-  const originIds = new Set([...stored.values()].filter((one) => assets.has(one.assetId)).map((one) => one.originId));
-  const origins = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
-
-  const desk: Desk = {
-    dependencies,
+function toSpeaker(node: NodeRow, input: Input, openLeases: number): Speaker {
+  return {
     node,
+    input,
     ledger: changeOffer(ledgerOf(node), input),
     quota: node.quota,
     rateBytesPerS: node.rateBytesPerS,
     verifiedCopies: node.verifiedCopies,
+    inventoryWanted: node.inventoryWanted || node.life === "lost",
+    openLeases,
+    late: new Set(),
+  };
+}
+
+/** Read, and lock, what the nodes speak of; nodes are locked already. */
+async function openDesk(
+  dependencies: Dependencies,
+  sql: Sql,
+  calls: readonly { readonly node: NodeRow; readonly input: Input }[],
+): Promise<Desk> {
+  const inputs = calls.map(({ input }) => input);
+  const nodeIds = calls.map(({ node }) => node.id);
+  const ending = inputs.flatMap((input) => [...input.finished, ...input.failed, ...input.released]);
+  const open = inputs.flatMap((input) => input.open);
+  const mentioned = await readAssignmentsOfNodes(
+    sql,
+    nodeIds,
+    [...ending, ...open].map((report) => report.assignmentId),
+  );
+  // Only reports that end or revive something look at the asset; plain progress touches no shared row.
+  const involvedIds = new Set(
+    [...ending, ...open.filter((report) => report.wantBytes !== undefined)].map((report) => report.assignmentId),
+  );
+  const involved = mentioned.filter(({ id, assignment }) => involvedIds.has(id) || assignment.state === "expired");
+  const assetIds = [...new Set(involved.map((one) => one.assetId))];
+  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
+  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
+  const held = assetIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, assetIds);
+  const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
+  // Of the assignments, not of the assets: a catalog that was imported again may have moved these to another origin.
+  const originIds = new Set([...stored.values()].filter((one) => assets.has(one.assetId)).map((one) => one.originId));
+  const origins = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
+  return {
+    dependencies,
+    nowMs: Math.max(...calls.map(({ node }) => node.nowMs)),
     stored,
+    storedByHolding: Map.groupBy(stored.values(), holdingKey),
     assets,
     holders,
     origins,
     changed: new Map(),
-    replicas: [],
     failures: new Map(),
     terms: new Map(),
     touched: new Set(),
-    late: new Set(),
   };
+}
 
-  let inventoryWanted = node.inventoryWanted || node.life === "lost";
-  if (inventoryWanted && input.inventory !== undefined) {
-    await reconcileInventory(sql, desk, input.inventory);
-    inventoryWanted = false;
+/** Its sync has shown that the node lives: so it is seen in what follows from the holders of assets. */
+function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): void {
+  for (const assetId of desk.touched) {
+    const rows = desk.holders.get(assetId);
+    if (rows?.some((row) => row.nodeId === id) !== true) continue;
+    desk.holders.set(
+      assetId,
+      rows.map((row) => (row.nodeId === id ? { ...row, life: "online", inventoryWanted } : row)),
+    );
   }
-  const answers = [
-    ...input.finished.map((report) => answer(desk, report, recordFinished)),
-    ...input.failed.map((report) => answer(desk, report, recordFailed)),
-    ...input.released.map((report) => answer(desk, report, recordReleased)),
-  ];
-  for (const report of input.open) recordOpen(desk, report);
+}
+
+/** What one sync is answered to its reports, in the order finished, failed, released. */
+export type Recorded = { readonly answers: readonly Answer[]; readonly lateAssets: readonly AssetId[] };
+
+/**
+ * Write down what a group of nodes says, each node once, in this transaction. For each call, in their order: what its
+ * reports are answered, or the error that the node itself is refused with (KEY_INVALID when it has vanished meanwhile,
+ * NODE_RETIRED), which touches none of the others. O(what is said), in a number of statements that does not grow with it.
+ */
+export async function recordReports(
+  dependencies: Dependencies,
+  sql: Sql,
+  calls: readonly SyncCall[],
+): Promise<readonly (Recorded | DispatcherError)[]> {
+  const rows = await lockNodes(
+    sql,
+    calls.map(({ nodeId }) => nodeId),
+    dependencies.vetting,
+  );
+  const nodeById = new Map(rows.map((node) => [node.id, node]));
+  const present = calls.flatMap(({ nodeId, input, network }) => {
+    const node = nodeById.get(nodeId);
+    return node === undefined || node.life === "retired" ? [] : [{ node, input, network }];
+  });
+  if (present.length === 0) return calls.map(({ nodeId }) => refusalOf(nodeById.get(nodeId)));
+
+  const desk = await openDesk(dependencies, sql, present);
+  const openByNode = Map.groupBy(
+    [...desk.stored.values()].filter((one) => isOpen(one.assignment)),
+    (one) => one.nodeId,
+  );
+  const speakers = present.map(({ node, input }) => toSpeaker(node, input, openByNode.get(node.id)?.length ?? 0));
+  const recordedByNode = new Map<NodeId, Recorded>();
+  for (const speaker of speakers) {
+    const { input, node } = speaker;
+    if (speaker.inventoryWanted && input.inventory !== undefined) {
+      await reconcileInventory(sql, speaker, input.inventory);
+    }
+    const answers = [
+      ...input.finished.map((report) => answer(desk, speaker, report, recordFinished)),
+      ...input.failed.map((report) => answer(desk, speaker, report, recordFailed)),
+      ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
+    ];
+    for (const report of input.open) recordOpen(desk, speaker, report);
+    recordedByNode.set(node.id, { answers, lateAssets: [...speaker.late] });
+  }
 
   await updateAssignments(
     sql,
     [...desk.changed].map(([id, change]) => ({ id, ...change })),
   );
-  await setLastTerms(sql, desk.terms);
-  await insertReplicas(sql, desk.replicas);
-  const { quota, rateBytesPerS, verifiedCopies } = desk;
-  await updateNodes(sql, [{ id: nodeId, ...desk.ledger, quota, rateBytesPerS, verifiedCopies, inventoryWanted }]);
-  await recordNodeSync(sql, nodeId, { ...input, network });
+  await updateSyncedNodes(
+    sql,
+    speakers.map(({ node: { id }, input, ledger, quota, rateBytesPerS, verifiedCopies, inventoryWanted }, place) => {
+      const { freeBytes, agentVersion, schemes } = input;
+      const said = { freeBytes, agentVersion, schemes, network: present[place]?.network ?? null };
+      return { id, ...ledger, quota, rateBytesPerS, verifiedCopies, inventoryWanted, ...said };
+    }),
+  );
   await settleFailures(sql, desk);
-  await refreshAssetStandings(sql, desk.touched, { vetting: dependencies.vetting, nowMs: node.nowMs });
+  for (const speaker of speakers) showAsPresent(desk, speaker);
+  const touched = [...desk.assets.values()].filter((asset) => desk.touched.has(asset.id));
+  await writeAssetStandings(sql, touched, { holders: desk.holders, terms: desk.terms, nowMs: desk.nowMs });
   await updateOrigins(sql, desk.origins);
-  return { answers, lateAssets: [...desk.late] };
+  return calls.map(({ nodeId }) => recordedByNode.get(nodeId) ?? refusalOf(nodeById.get(nodeId)));
+}
+
+function refusalOf(node: NodeRow | undefined): DispatcherError {
+  return node === undefined
+    ? new DispatcherError("KEY_INVALID", "This node is not known here any more.")
+    : new DispatcherError("NODE_RETIRED", "This node has been retired.");
 }

@@ -590,8 +590,9 @@ describe("catalogs that change and nodes that come back", () => {
     expect((await ada.sync({ finished: [finished(late)] })).reports).toMatchObject([{ outcome: "accepted" }]);
     await renewStandings(dispatcher.dependencies, 100);
     // Copies on a lost node are none, and it holds one of the two there are.
-    await dispatcher.sql`delete from replicas where node_id = ${ben.nodeId}`;
-    await dispatcher.sql`update assignments set state = 'released' where node_id = ${ben.nodeId} and state = 'stored'`;
+    await dispatcher.sql`
+      update assignments set state = 'released', size_bytes = null, sha256 = null, trust = null, counts = null
+       where node_id = ${ben.nodeId} and state = 'stored'`;
     await dispatcher.sql`update nodes set held_bytes = 0 where id = ${ben.nodeId}`;
   });
 

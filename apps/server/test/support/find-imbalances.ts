@@ -33,11 +33,6 @@ export async function findImbalances(sql: Sql, concurrencyDefault: number): Prom
       from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
      where x.state in ('granted', 'running', 'stored') group by x.asset_id, d.copies_max having count(*) > d.copies_max
     union all
-    select 'assignment ' || x.id || ' is ' || x.state || ' and has ' || case when r.assignment_id is null then 'no' else 'a' end
-             || ' replica'
-      from assignments x left join replicas r on r.assignment_id = x.id
-     where (x.state = 'stored') <> (r.assignment_id is not null)
-    union all
     select 'asset ' || a.id || ' says ' || a.independent_copies || ' copies and has ' || count(distinct r.operator_id)
       from assets a
       left join (select r.* from replicas r join nodes n on n.id = r.node_id

@@ -103,9 +103,8 @@ export async function readHolders(
            n.life, n.inventory_wanted as "inventoryWanted",
            n.verified_copies >= ${vetting.verifiedCopies}
              and n.created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
-           r.size_bytes as "sizeBytes", encode(r.sha256, 'hex') as sha256, r.trust, r.counts
+           x.size_bytes as "sizeBytes", encode(x.sha256, 'hex') as sha256, x.trust, x.counts
       from assignments x join nodes n on n.id = x.node_id
-      left join replicas r on r.assignment_id = x.id
      where x.asset_id = any(${assetIds}::bigint[]) and x.state in ('granted', 'running', 'stored')
      order by x.asset_id, x.node_id`;
   return rows.map(({ sizeBytes, sha256, trust, counts, ...rest }) => ({
@@ -122,6 +121,7 @@ export type AssetStanding = {
   readonly urgency: number;
   /** When it is to be computed anew, by time alone; null for never. */
   readonly dueAtMs: number | null;
+  readonly lastTerm: number;
 };
 
 export async function updateAssetStandings(sql: Sql, standings: readonly AssetStanding[]): Promise<void> {
@@ -132,13 +132,14 @@ export async function updateAssetStandings(sql: Sql, standings: readonly AssetSt
     places: one.placesLeft,
     urgency: one.urgency,
     due_at: one.dueAtMs,
+    term: one.lastTerm,
   }));
   await sql`
     update assets
        set independent_copies = r.copies, places_left = r.places, urgency = r.urgency,
-           standing_due_at = to_timestamp(r.due_at / 1000)
+           standing_due_at = to_timestamp(r.due_at / 1000), last_term = r.term
       from jsonb_to_recordset(${sql.json(rows)}) as r(
-             id bigint, copies integer, places integer, urgency double precision, due_at double precision)
+             id bigint, copies integer, places integer, urgency double precision, due_at double precision, term integer)
      where assets.id = r.id`;
 }
 

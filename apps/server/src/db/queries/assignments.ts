@@ -66,15 +66,15 @@ export async function readAssignmentsOfNodes(
   return rows.map(toStored);
 }
 
-/** Assignments of a node that hold the place of an asset: open or stored. */
-export async function readHoldingsOfNode(
+/** Assignments of these nodes that hold a place of one of the assets: open or stored. */
+export async function readHoldingsOfNodes(
   sql: Sql,
-  nodeId: NodeId,
+  nodeIds: readonly NodeId[],
   assetIds: readonly AssetId[],
 ): Promise<readonly StoredAssignment[]> {
   const rows = await sql<AssignmentRow[]>`
     select ${columns(sql)} from assignments x
-     where x.node_id = ${nodeId} and x.asset_id = any(${assetIds}::bigint[])
+     where x.node_id = any(${nodeIds}::bigint[]) and x.asset_id = any(${assetIds}::bigint[])
        and x.state in ('granted', 'running', 'stored')`;
   return rows.map(toStored);
 }
@@ -101,7 +101,7 @@ export async function findOverdue(
      order by lease_expires_at, id limit ${limit}`;
 }
 
-/** Grants to be written; the asset's `last_term` is raised with each. */
+/** Grants to be written. */
 export async function insertAssignments(
   sql: Sql,
   grants: readonly {
@@ -126,32 +126,29 @@ export async function insertAssignments(
     lease: grant.leaseMs,
   }));
   await sql`
-    with grants as (
-      select * from jsonb_to_recordset(${sql.json(rows)}) as r(
-        asset bigint, node bigint, operator bigint, origin bigint, term integer, reserved bigint, lease double precision)),
-    counted as (
-      update assets set last_term = g.term
-        from (select asset, max(term) as term from grants group by asset) g where assets.id = g.asset)
     insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at,
                              reserved_bytes)
     select asset, node, operator, origin, 'granted', term, to_timestamp(${nowMs}::double precision / 1000),
            to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
-      from grants`;
+      from jsonb_to_recordset(${sql.json(rows)}) as r(
+        asset bigint, node bigint, operator bigint, origin bigint, term integer, reserved bigint, lease double precision)`;
 }
 
-/** Terms given out beside `insertAssignments`: to leases that were granted anew. */
-export async function setLastTerms(sql: Sql, terms: ReadonlyMap<AssetId, number>): Promise<void> {
-  if (terms.size === 0) return;
-  const rows = [...terms].map(([id, term]) => ({ id, term }));
-  await sql`
-    update assets set last_term = r.term
-      from jsonb_to_recordset(${sql.json(rows)}) as r(id bigint, term integer) where assets.id = r.id`;
-}
+/** The copy that an assignment ended in. */
+export type NewCopy = {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly trust: Trust;
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+};
 
-type AssignmentChange = {
+export type AssignmentChange = {
   readonly id: AssignmentId;
   readonly assignment: Assignment;
   readonly message?: string;
+  /** With `stored` alone. */
+  readonly copy?: NewCopy;
 };
 
 /**
@@ -169,7 +166,7 @@ export async function updateAssignments(sql: Sql, changes: readonly AssignmentCh
 
 async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
   if (changes.length === 0) return;
-  const rows = changes.map(({ id, assignment, message }) => ({
+  const rows = changes.map(({ id, assignment, message, copy }) => ({
     id,
     state: assignment.state,
     term: assignment.term,
@@ -179,6 +176,11 @@ async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]):
     reserved: "reservedBytes" in assignment ? assignment.reservedBytes : 0,
     code: "failureCode" in assignment ? assignment.failureCode : null,
     message: message ?? null,
+    size: copy?.sizeBytes ?? null,
+    sha256: copy?.sha256 ?? null,
+    trust: copy?.trust ?? null,
+    etag: copy?.etag ?? null,
+    modified: copy?.lastModified ?? null,
   }));
   await sql`
     update assignments
@@ -187,10 +189,12 @@ async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]):
            ended_at = case when r.expires is null then clock_timestamp() end,
            reclaimed_at = coalesce(reclaimed_at, case when r.state in ('released', 'failed', 'expired')
                                                       then clock_timestamp() end),
-           failure_code = r.code, failure_message = r.message
+           failure_code = r.code, failure_message = r.message,
+           size_bytes = r.size, sha256 = decode(r.sha256, 'hex'), trust = r.trust,
+           counts = case when r.state = 'stored' then true end, etag = r.etag, last_modified = r.modified
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, state text, term integer, bytes bigint, granted double precision, expires double precision,
-             reserved bigint, code text, message text)
+             reserved bigint, code text, message text, size bigint, sha256 text, trust text, etag text, modified text)
      where assignments.id = r.id`;
 }
 
@@ -210,6 +214,7 @@ export async function readFailures(
 
 /** What a node has open, as it is told: with the asset and where to fetch it. */
 export type OpenGrant = {
+  readonly nodeId: NodeId;
   readonly assignmentId: AssignmentId;
   readonly term: number;
   readonly expiresAtMs: number;
@@ -224,7 +229,8 @@ export type OpenGrant = {
   };
 };
 
-export async function readOpenGrants(sql: Sql, nodeId: NodeId): Promise<readonly OpenGrant[]> {
+/** Of each node the most urgent first. */
+export async function readOpenGrants(sql: Sql, nodeIds: readonly NodeId[]): Promise<readonly OpenGrant[]> {
   const rows = await sql<
     (Omit<OpenGrant, "asset"> & {
       id: AssetId;
@@ -236,22 +242,25 @@ export async function readOpenGrants(sql: Sql, nodeId: NodeId): Promise<readonly
       digestHex: string | null;
     })[]
   >`
-    select x.id::text as "assignmentId", x.term, x.lease_expires_at as "expiresAtMs",
+    select x.node_id::text as "nodeId", x.id::text as "assignmentId", x.term, x.lease_expires_at as "expiresAtMs",
            x.reserved_bytes as "reservedBytes", a.id::text as id, a.url, d.key as dataset, a.path,
            a.size_bytes as "sizeBytes", a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex"
       from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
-     where x.node_id = ${nodeId} and x.lease_expires_at is not null
+     where x.node_id = any(${nodeIds}::bigint[]) and x.lease_expires_at is not null
      order by a.urgency desc, x.id`;
-  return rows.map(({ assignmentId, term, expiresAtMs, reservedBytes, digestAlgorithm, digestHex, ...asset }) => ({
-    assignmentId,
-    term,
-    expiresAtMs,
-    reservedBytes,
-    asset: {
-      ...asset,
-      digest: digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex },
-    },
-  }));
+  return rows.map(
+    ({ nodeId, assignmentId, term, expiresAtMs, reservedBytes, digestAlgorithm, digestHex, ...asset }) => ({
+      nodeId,
+      assignmentId,
+      term,
+      expiresAtMs,
+      reservedBytes,
+      asset: {
+        ...asset,
+        digest: digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex },
+      },
+    }),
+  );
 }
 
 /** Work a locked node has before it: leases, and bytes still to come. */
@@ -267,40 +276,6 @@ export async function readOpenWork(
   return new Map(rows.map(({ nodeId, ...work }) => [nodeId, work]));
 }
 
-export type NewReplica = {
-  readonly assignmentId: AssignmentId;
-  readonly assetId: AssetId;
-  readonly nodeId: NodeId;
-  readonly operatorId: OperatorId;
-  readonly sizeBytes: number;
-  readonly sha256: string;
-  readonly trust: Trust;
-  readonly etag: string | null;
-  readonly lastModified: string | null;
-};
-
-export async function insertReplicas(sql: Sql, replicas: readonly NewReplica[]): Promise<void> {
-  if (replicas.length === 0) return;
-  const rows = replicas.map((replica) => ({
-    assignment: replica.assignmentId,
-    asset: replica.assetId,
-    node: replica.nodeId,
-    operator: replica.operatorId,
-    size: replica.sizeBytes,
-    sha256: replica.sha256,
-    trust: replica.trust,
-    etag: replica.etag,
-    modified: replica.lastModified,
-  }));
-  await sql`
-    insert into replicas (assignment_id, asset_id, node_id, operator_id, size_bytes, sha256, trust, counts, etag,
-                          last_modified, stored_at)
-    select assignment, asset, node, operator, size, decode(sha256, 'hex'), trust, true, etag, modified, clock_timestamp()
-      from jsonb_to_recordset(${sql.json(rows)}) as r(
-             assignment bigint, asset bigint, node bigint, operator bigint, size bigint, sha256 text, trust text,
-             etag text, modified text)`;
-}
-
 export type ReplicaWeight = {
   readonly assetId: AssetId;
   readonly nodeId: NodeId;
@@ -313,9 +288,9 @@ export async function updateReplicaWeights(sql: Sql, changes: readonly ReplicaWe
   if (changes.length === 0) return;
   const rows = changes.map(({ assetId, nodeId, trust, counts }) => ({ asset: assetId, node: nodeId, trust, counts }));
   await sql`
-    update replicas set trust = r.trust, counts = r.counts
+    update assignments set trust = r.trust, counts = r.counts
       from jsonb_to_recordset(${sql.json(rows)}) as r(asset bigint, node bigint, trust text, counts boolean)
-     where replicas.asset_id = r.asset and replicas.node_id = r.node`;
+     where assignments.asset_id = r.asset and assignments.node_id = r.node and assignments.state = 'stored'`;
 }
 
 /** A node's copies, by asset. */
@@ -336,12 +311,12 @@ export async function readReplicasOfNode(
       from replicas where node_id = ${nodeId} order by replicas.asset_id`;
 }
 
-/** Copies a node no longer has: the replicas go, and the assignments count as given back. */
+/** Copies a node no longer has: their assignments count as given back. */
 export async function dropReplicas(sql: Sql, assignmentIds: readonly AssignmentId[]): Promise<void> {
   if (assignmentIds.length === 0) return;
-  await sql`delete from replicas where assignment_id = any(${assignmentIds}::bigint[])`;
   await sql`
-    update assignments set state = 'released', ended_at = clock_timestamp(),
+    update assignments set state = 'released', ended_at = clock_timestamp(), size_bytes = null, sha256 = null,
+           trust = null, counts = null, etag = null, last_modified = null,
            reclaimed_at = coalesce(reclaimed_at, clock_timestamp())
      where id = any(${assignmentIds}::bigint[])`;
 }

@@ -16,6 +16,7 @@ export type NodeRow = {
   readonly quota: number;
   readonly rateBytesPerS: number | null;
   readonly verifiedCopies: number;
+  readonly isVetted: boolean;
   readonly inventoryWanted: boolean;
   readonly createdAtMs: number;
   /** Database time of this read. */
@@ -30,12 +31,18 @@ export function ledgerOf({ offeredBytes, marginBytes, heldBytes, reservedBytes }
  * Lock nodes for a change of their ledgers or assignments, in id order. Whoever changes a node's assignments holds this
  * lock: it is what keeps two leases of one asset off one node. Locks are taken as nodes, then assets, then origins.
  */
-export async function lockNodes(sql: Sql, ids: readonly NodeId[]): Promise<readonly NodeRow[]> {
+export async function lockNodes(
+  sql: Sql,
+  ids: readonly NodeId[],
+  vetting: { readonly verifiedCopies: number; readonly ageMs: number },
+): Promise<readonly NodeRow[]> {
   return sql<NodeRow[]>`
     select id::text as id, operator_id::text as "operatorId", network, life, schemes, agent_version as "agentVersion",
            offered_bytes as "offeredBytes", margin_bytes as "marginBytes", held_bytes as "heldBytes",
            reserved_bytes as "reservedBytes", free_bytes as "freeBytes", quota, rate_bytes_per_s as "rateBytesPerS",
            verified_copies as "verifiedCopies", inventory_wanted as "inventoryWanted",
+           verified_copies >= ${vetting.verifiedCopies}
+             and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
            created_at as "createdAtMs", clock_timestamp() as "nowMs"
       from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
 }
@@ -78,23 +85,42 @@ export async function updateNodes(
      where nodes.id = r.id`;
 }
 
-/** The node has just spoken. */
-export async function recordNodeSync(
+/** The same of locked nodes that have just spoken, with what they said of themselves. */
+export async function updateSyncedNodes(
   sql: Sql,
-  id: NodeId,
-  said: {
+  nodes: readonly (Parameters<typeof updateNodes>[1][number] & {
     readonly freeBytes: number;
     readonly agentVersion: string;
     readonly schemes: readonly string[];
     readonly network: string | null;
-  },
+  })[],
 ): Promise<void> {
+  const rows = nodes.map((node) => ({
+    id: node.id,
+    offered: node.offeredBytes,
+    margin: node.marginBytes,
+    held: node.heldBytes,
+    reserved: node.reservedBytes,
+    quota: node.quota,
+    rate: node.rateBytesPerS,
+    verified: node.verifiedCopies,
+    inventory: node.inventoryWanted,
+    free: node.freeBytes,
+    version: node.agentVersion,
+    schemes: [...node.schemes],
+    network: node.network,
+  }));
   await sql`
     update nodes
-       set life = 'online', last_sync_at = clock_timestamp(), free_bytes = ${said.freeBytes},
-           agent_version = ${said.agentVersion}, schemes = ${[...said.schemes]}::text[],
-           network = coalesce(${said.network}, network)
-     where id = ${id}`;
+       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
+           quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory,
+           life = 'online', last_sync_at = clock_timestamp(), free_bytes = r.free, agent_version = r.version,
+           schemes = r.schemes, network = coalesce(r.network, nodes.network)
+      from jsonb_to_recordset(${sql.json(rows)}) as r(
+             id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
+             rate double precision, verified bigint, inventory boolean, free bigint, version text, schemes text[],
+             network text)
+     where nodes.id = r.id`;
 }
 
 /** Null when the operator has a node of this name already. */
@@ -228,13 +254,20 @@ export async function moveNodeLife(
   return rows.length === 1;
 }
 
-/** What a node is told about itself, with the database's time. */
-export async function readNodeStanding(
+/** What nodes are told about themselves, with the database's time. */
+export async function readNodeStandings(
   sql: Sql,
-  id: NodeId,
-): Promise<{ readonly offeredBytes: number; readonly inventoryWanted: boolean; readonly nowMs: number }> {
-  const [row] = await sql<[{ offeredBytes: number; inventoryWanted: boolean; nowMs: number }]>`
-    select offered_bytes as "offeredBytes", inventory_wanted as "inventoryWanted", clock_timestamp() as "nowMs"
-      from nodes where id = ${id}`;
-  return row;
+  ids: readonly NodeId[],
+): Promise<
+  readonly {
+    readonly id: NodeId;
+    readonly offeredBytes: number;
+    readonly inventoryWanted: boolean;
+    readonly nowMs: number;
+  }[]
+> {
+  return sql<{ id: NodeId; offeredBytes: number; inventoryWanted: boolean; nowMs: number }[]>`
+    select id::text as id, offered_bytes as "offeredBytes", inventory_wanted as "inventoryWanted",
+           clock_timestamp() as "nowMs"
+      from nodes where id = any(${ids}::bigint[])`;
 }

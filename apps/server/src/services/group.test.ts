@@ -1,0 +1,94 @@
+import { DispatcherError } from "@dispatcher/core";
+import { expect, test } from "vitest";
+import { createGroup } from "./group.ts";
+
+type Call = { readonly key: string; readonly number: number };
+
+/** Groups as they were formed, each of which goes on when it is told. */
+function aGroup(options: { readonly sizeMax?: number; readonly lanes?: number; readonly faulty?: number } = {}) {
+  const groups: { readonly numbers: readonly number[]; readonly goOn: () => void }[] = [];
+  const call = createGroup<Call, number>({
+    keyOf: ({ key }) => key,
+    sizeMax: options.sizeMax ?? 10,
+    lanes: options.lanes ?? 1,
+    run: async (calls) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      groups.push({ numbers: calls.map(({ number }) => number), goOn: resolve });
+      await promise;
+      if (calls.some(({ number }) => number === options.faulty)) throw new Error("One of them is a fault.");
+      return calls.map(({ number }) => (number < 0 ? new Error(`no to ${number}`) : 10 * number));
+    },
+  });
+  return { groups, call: (number: number, key = String(number)) => call({ key, number }) };
+}
+
+/** The next group that is formed. */
+async function nextOf({ groups }: ReturnType<typeof aGroup>, place: number) {
+  for (let turns = 0; turns < 100; turns += 1) {
+    const group = groups[place];
+    if (group !== undefined) return group;
+    await Promise.resolve();
+  }
+  throw new Error(`Group ${place} was never formed.`);
+}
+
+test("a call alone goes at once; those that come meanwhile go together", async () => {
+  const group = aGroup();
+  const answers = Promise.all([1, 2, 3].map((number) => group.call(number)));
+  (await nextOf(group, 0)).goOn();
+  (await nextOf(group, 1)).goOn();
+  expect(await answers).toEqual([10, 20, 30]);
+  expect(group.groups.map(({ numbers }) => numbers)).toEqual([[1], [2, 3]]);
+});
+
+test("no group is larger than told, and lanes go side by side", async () => {
+  const group = aGroup({ sizeMax: 2, lanes: 2 });
+  const answers = Promise.all([1, 2, 3, 4, 5].map((number) => group.call(number)));
+  expect([(await nextOf(group, 0)).numbers, (await nextOf(group, 1)).numbers]).toEqual([[1], [2]]);
+  (await nextOf(group, 1)).goOn();
+  expect((await nextOf(group, 2)).numbers).toEqual([3, 4]);
+  for (const place of [0, 2, 3]) (await nextOf(group, place)).goOn();
+  expect(await answers).toEqual([10, 20, 30, 40, 50]);
+});
+
+test("calls of one key are answered one after the other, and hold up nobody else", async () => {
+  const group = aGroup({ lanes: 2 });
+  const answers = Promise.all([group.call(1, "a"), group.call(2, "a"), group.call(3, "b")]);
+  expect((await nextOf(group, 1)).numbers).toEqual([3]);
+  (await nextOf(group, 1)).goOn();
+  (await nextOf(group, 0)).goOn();
+  (await nextOf(group, 2)).goOn();
+  expect(await answers).toEqual([10, 20, 30]);
+});
+
+test("each call has its own answer or error", async () => {
+  const group = aGroup();
+  const settled = Promise.allSettled([1, -2, 3].map((number) => group.call(number)));
+  (await nextOf(group, 0)).goOn();
+  (await nextOf(group, 1)).goOn();
+  expect((await settled).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+});
+
+test("a call that is a fault fails alone: the others are tried again by themselves", async () => {
+  const group = aGroup({ faulty: 3 });
+  const settled = Promise.allSettled([1, 2, 3, 4].map((number) => group.call(number)));
+  for (const place of [0, 1, 2, 3, 4]) (await nextOf(group, place)).goOn();
+  expect((await settled).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "fulfilled"]);
+});
+
+test("a database that is away is everybody's fault, and is not asked again for each of them", async () => {
+  let asked = 0;
+  const call = createGroup<Call, number>({
+    keyOf: ({ key }) => key,
+    sizeMax: 10,
+    lanes: 1,
+    run: async () => {
+      asked += 1;
+      await Promise.resolve();
+      throw new DispatcherError("DATABASE_UNAVAILABLE", "It is away.");
+    },
+  });
+  const settled = await Promise.allSettled([1, 2, 3].map((number) => call({ key: String(number), number })));
+  expect(settled.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  expect(asked).toBe(2);
+});
