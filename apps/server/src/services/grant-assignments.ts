@@ -4,11 +4,21 @@
  * change meanwhile is checked again, under row locks, before a grant is written.
  */
 import { allocateRound, leaseLengthMs, openSlots, takeSlots, usableBytes } from "@dispatcher/core";
-import type { AssetId, Asker, Candidate, GrantDecision, NodeId, OriginSlots, Refusal } from "@dispatcher/core";
+import type {
+  AssetId,
+  Asker,
+  Candidate,
+  GrantDecision,
+  NodeId,
+  OriginSlots,
+  Refusal,
+  RoundInput,
+  RoundResult,
+} from "@dispatcher/core";
 import type { Sql } from "../db/database.ts";
-import { findCandidates, lockAssets, readAssets, readHolders } from "../db/queries/assets.ts";
+import { findCandidates, findMostUrgent, lockAssets, readAssets, readHolders } from "../db/queries/assets.ts";
 import type { AssetFacts } from "../db/queries/assets.ts";
-import { insertAssignments, readOpenWork } from "../db/queries/assignments.ts";
+import { insertAssignments, readLateFailures, readOpenWork } from "../db/queries/assignments.ts";
 import { ledgerOf, lockNodes, readFleet, updateNodes } from "../db/queries/nodes.ts";
 import type { Fleet, NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, readQueuedOrigins, updateOrigins } from "../db/queries/origins.ts";
@@ -82,18 +92,62 @@ function isOnTrial(node: NodeRow, fleet: Fleet, { vetting }: Dependencies): bool
   return node.verifiedCopies < vetting.verifiedCopies || node.nowMs - node.createdAtMs < vetting.ageMs;
 }
 
+/** The window of a round, as the core takes it. */
 async function readCandidates(
   { config, vetting }: Dependencies,
+  sql: Sql,
+  { ids, askers }: { readonly ids: readonly AssetId[]; readonly askers: readonly Asker[] },
+): Promise<readonly Candidate[]> {
+  const assets = await readAssets(sql, ids);
+  const holdersByAsset = Map.groupBy(await readHolders(sql, ids, vetting), (row) => row.assetId);
+  const failures = await readLateFailures(sql, {
+    assetIds: ids,
+    nodeIds: askers.map((asker) => asker.nodeId),
+    withinMs: config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES,
+  });
+  const failuresByAsset = Map.groupBy(failures, (failure) => failure.assetId);
+  return assets.map((asset) => ({
+    assetId: asset.id,
+    originId: asset.originId,
+    scheme: asset.scheme,
+    tags: [],
+    sizeBytes: asset.sizeBytes,
+    urgency: asset.urgency,
+    copies: asset.copies,
+    holders: toHolders(holdersByAsset.get(asset.id) ?? []),
+    avoid: (failuresByAsset.get(asset.id) ?? []).map((failure) => failure.nodeId),
+    // Agents fetch from origins alone.
+    originFetches: 0,
+    seeds: 0,
+  }));
+}
+
+/** What is most urgent, whoever asks: enough for all in most rounds, and cheap. */
+async function findShared(
+  sql: Sql,
+  { askers, origins }: { readonly askers: readonly Asker[]; readonly origins: readonly OriginSlots[] },
+): Promise<readonly AssetId[]> {
+  const wanted = askers.reduce((sum, { wants }) => sum + wants, 0);
+  const open = origins.filter((origin) => origin.slots > 0);
+  return findMostUrgent(sql, {
+    origins: open.map(({ originId, slots }) => ({ id: originId, take: Math.min(slots, wanted) + SPARE_CANDIDATES })),
+    limit: wanted + SPARE_CANDIDATES * open.length,
+  });
+}
+
+/** What each of these askers could take, wherever in the queues it stands, and why they cannot have what they cannot. */
+async function findFitting(
+  { config }: Dependencies,
   sql: Sql,
   {
     askers,
     origins,
     fleet,
   }: { readonly askers: readonly Asker[]; readonly origins: readonly OriginSlots[]; readonly fleet: Fleet },
-): Promise<readonly Candidate[]> {
+): Promise<readonly AssetId[]> {
   const open = origins.filter((origin) => origin.slots > 0);
   const closed = origins.filter((origin) => origin.slots === 0).slice(0, CLOSED_ORIGINS_SEEN);
-  const ids = await findCandidates(sql, {
+  return findCandidates(sql, {
     origins: [
       ...open.map(({ originId, slots }) => ({ id: originId, take: slots + SPARE_CANDIDATES })),
       ...closed.map(({ originId }) => ({ id: originId, take: 1 })),
@@ -107,22 +161,33 @@ async function readCandidates(
     avoidMs: config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES,
     operatorCount: fleet.operatorCount,
   });
-  const assets = await readAssets(sql, ids);
-  const holdersByAsset = Map.groupBy(await readHolders(sql, ids, vetting), (row) => row.assetId);
-  return assets.map((asset) => ({
-    assetId: asset.id,
-    originId: asset.originId,
-    scheme: asset.scheme,
-    tags: [],
-    sizeBytes: asset.sizeBytes,
-    urgency: asset.urgency,
-    copies: asset.copies,
-    holders: toHolders(holdersByAsset.get(asset.id) ?? []),
-    avoid: [],
-    // Agents fetch from origins alone.
-    originFetches: 0,
-    seeds: 0,
-  }));
+}
+
+/** Reasons about a node itself, which no other candidate would change. */
+const ABOUT_NODE: ReadonlySet<Refusal["reason"]> = new Set(["AGENT_TOO_OLD", "NODE_PAUSED", "QUOTA"]);
+
+/**
+ * Decide over what is most urgent for everybody; where that leaves somebody short, decide again with what that node could
+ * take besides. So the head of the queue may be full of what a node cannot have, and still costs the others nothing.
+ */
+async function decide(
+  dependencies: Dependencies,
+  sql: Sql,
+  { fleet, ...round }: Omit<RoundInput, "candidates"> & { readonly askers: readonly Asker[]; readonly fleet: Fleet },
+): Promise<RoundResult> {
+  const { askers, origins } = round;
+  const shared = await findShared(sql, { askers, origins });
+  const candidates = await readCandidates(dependencies, sql, { ids: shared, askers });
+  const first = allocateRound({ ...round, candidates });
+  const short = askers.filter(({ nodeId }) => {
+    const refusal = first.refusalByNode.get(nodeId);
+    return refusal !== undefined && !ABOUT_NODE.has(refusal.reason);
+  });
+  if (short.length === 0) return first;
+  const known = new Set(shared);
+  const ids = (await findFitting(dependencies, sql, { askers: short, origins, fleet })).filter((id) => !known.has(id));
+  const others = await readCandidates(dependencies, sql, { ids, askers });
+  return allocateRound({ ...round, candidates: [...candidates, ...others] });
 }
 
 /**
@@ -197,21 +262,15 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
       const { slots, retryAfterMs } = openSlots(origin, nowMs);
       return { originId: id, slots: Math.min(slots, GRANTS_PER_ORIGIN_MAX), retryAfterMs };
     });
-    const candidates = await readCandidates(dependencies, sql, { askers, origins, fleet });
-    const { grants, refusalByNode } = allocateRound({
-      nowMs,
-      askers,
-      candidates,
-      origins,
-      settings: {
-        unknownSizeBytes: config.DISPATCHER_UNKNOWN_SIZE_BYTES,
-        horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
-        idleRetryMs: config.DISPATCHER_SYNC_INTERVAL_MS,
-        operatorCount: fleet.operatorCount,
-        originFetchesMax: null,
-        vettingBytes: Math.max(0, Math.floor(fleet.busyBytes * SHARE_ON_TRIAL) - fleet.busyBytesOnTrial),
-      },
-    });
+    const settings = {
+      unknownSizeBytes: config.DISPATCHER_UNKNOWN_SIZE_BYTES,
+      horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
+      idleRetryMs: config.DISPATCHER_SYNC_INTERVAL_MS,
+      operatorCount: fleet.operatorCount,
+      originFetchesMax: null,
+      vettingBytes: Math.max(0, Math.floor(fleet.busyBytes * SHARE_ON_TRIAL) - fleet.busyBytesOnTrial),
+    };
+    const { grants, refusalByNode } = await decide(dependencies, sql, { nowMs, askers, origins, settings, fleet });
     await writeGrants(dependencies, sql, { decided: grants, nodes, nowMs });
     return refusalByNode;
   });

@@ -177,6 +177,28 @@ export async function findDueAssets(sql: Sql, limit: number): Promise<readonly A
   return rows.map((row) => row.id);
 }
 
+/**
+ * The most urgent assets of these origins, at most `take` of each and `limit` in all, whoever asks. O(origins x take), by
+ * the heads of the queues.
+ */
+export async function findMostUrgent(
+  sql: Sql,
+  { origins, limit }: { readonly origins: Window["origins"]; readonly limit: number },
+): Promise<readonly AssetId[]> {
+  if (origins.length === 0) return [];
+  const rows = await sql<{ id: AssetId }[]>`
+    select head.id::text as id
+      from unnest(${origins.map((origin) => origin.id)}::bigint[], ${origins.map((origin) => origin.take)}::integer[])
+             as o(id, take)
+     cross join lateral (
+       select a.id, a.urgency from assets a
+        where a.origin_id = o.id and a.state = 'wanted' and a.places_left > 0
+          and (a.retry_at is null or a.retry_at <= clock_timestamp())
+        order by a.urgency desc, a.id limit o.take) head
+     order by head.urgency desc, head.id limit ${limit}`;
+  return rows.map((row) => row.id);
+}
+
 export type Window = {
   readonly origins: readonly { readonly id: OriginId; readonly take: number }[];
   readonly askers: readonly { readonly id: NodeId; readonly operatorId: OperatorId; readonly usableBytes: number }[];

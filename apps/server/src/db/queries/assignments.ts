@@ -212,6 +212,23 @@ export async function readFailures(
      order by x.id`;
 }
 
+/** Who has failed on one of the assets, or let its lease run out, so lately that another is asked first. */
+export async function readLateFailures(
+  sql: Sql,
+  {
+    assetIds,
+    nodeIds,
+    withinMs,
+  }: { readonly assetIds: readonly AssetId[]; readonly nodeIds: readonly NodeId[]; readonly withinMs: number },
+): Promise<readonly { readonly assetId: AssetId; readonly nodeId: NodeId }[]> {
+  if (assetIds.length === 0 || withinMs === 0) return [];
+  return sql<{ assetId: AssetId; nodeId: NodeId }[]>`
+    select asset_id::text as "assetId", node_id::text as "nodeId" from assignments
+     where asset_id = any(${assetIds}::bigint[]) and node_id = any(${nodeIds}::bigint[])
+       and state in ('failed', 'expired')
+       and ended_at > clock_timestamp() - ${withinMs} * interval '1 millisecond'`;
+}
+
 /** What a node has open, as it is told: with the asset and where to fetch it. */
 export type OpenGrant = {
   readonly nodeId: NodeId;

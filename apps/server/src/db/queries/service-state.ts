@@ -35,3 +35,20 @@ export async function readDatabaseTime(sql: Sql): Promise<number> {
   const [row] = await sql<[{ nowMs: number }]>`select clock_timestamp() as "nowMs"`;
   return row.nowMs;
 }
+
+/** Become, or stay, the server that sweeps, for `leaseMs` from now; false when another one is. */
+export async function holdSweeping(
+  sql: Sql,
+  { serverId, leaseMs }: { readonly serverId: string; readonly leaseMs: number },
+): Promise<boolean> {
+  const rows = await sql`
+    update service_state set sweeper = ${serverId}, sweeper_until = now() + ${leaseMs} * interval '1 millisecond'
+     where sweeper = ${serverId} or sweeper_until <= now()
+    returning sweeper`;
+  return rows.length === 1;
+}
+
+/** Another server may sweep at once. */
+export async function giveUpSweeping(sql: Sql, serverId: string): Promise<void> {
+  await sql`update service_state set sweeper_until = '-infinity' where sweeper = ${serverId}`;
+}
