@@ -9,7 +9,10 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
 /** One thing measured and what it is measured against. Both may be called any number of times. */
-type BenchCase = { readonly label: string; readonly subject: () => unknown; readonly baseline: () => unknown };
+type RatioCase = { readonly label: string; readonly subject: () => unknown; readonly baseline: () => unknown };
+/** Something that is counted once and has no baseline. */
+type FigureCase = { readonly label: string; readonly figure: () => number; readonly unit: string };
+type BenchCase = RatioCase | FigureCase;
 
 /** What a file `bench/<something>.bench.ts` of a package exports. Importing it costs nothing; the work is in `cases`. */
 type Bench = {
@@ -20,12 +23,17 @@ type Bench = {
   readonly cases: () => AsyncIterable<BenchCase> | Iterable<BenchCase>;
 };
 
-type Measure = {
-  readonly label: string;
-  readonly subjectMs: number;
-  readonly baselineMs: number;
-  readonly ratio: number;
+/** A bench that is no comparison of times: a command with options of its own, run alone and only when it is named. */
+type CommandBench = {
+  readonly name: string;
+  readonly about: string;
+  /** Gets what follows its name, prints, and answers the exit status. */
+  readonly main: (args: readonly string[]) => Promise<number>;
 };
+
+type Measure =
+  | { readonly label: string; readonly subjectMs: number; readonly baselineMs: number; readonly ratio: number }
+  | { readonly label: string; readonly figure: number; readonly unit: string };
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** A turn shorter than this measures the clock. */
@@ -34,9 +42,19 @@ const TURN_MS = 20;
 const TURNS = 11;
 const EX_USAGE = 64;
 
-async function findBenches(): Promise<readonly Bench[]> {
+async function findBenches(): Promise<readonly (Bench | CommandBench)[]> {
   const files = globSync("{apps,packages}/*/bench/*.bench.ts", { cwd: ROOT }).toSorted();
-  return Promise.all(files.map((file): Promise<Bench> => import(pathToFileURL(resolve(ROOT, file)).href)));
+  return Promise.all(
+    files.map((file): Promise<Bench | CommandBench> => import(pathToFileURL(resolve(ROOT, file)).href)),
+  );
+}
+
+function isRatio(bench: Bench | CommandBench): bench is Bench {
+  return !isCommand(bench);
+}
+
+function isCommand(bench: Bench | CommandBench): bench is CommandBench {
+  return "main" in bench;
 }
 
 async function msFor(times: number, act: () => unknown): Promise<number> {
@@ -59,7 +77,9 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-async function measure({ label, subject, baseline }: BenchCase): Promise<Measure> {
+async function measure(one: BenchCase): Promise<Measure> {
+  if ("figure" in one) return { label: one.label, figure: one.figure(), unit: one.unit };
+  const { label, subject, baseline } = one;
   const subjectTimes = await timesPerTurn(subject);
   const baselineTimes = await timesPerTurn(baseline);
   const turns: { subjectMs: number; baselineMs: number }[] = [];
@@ -76,13 +96,18 @@ async function measure({ label, subject, baseline }: BenchCase): Promise<Measure
   };
 }
 
-function usage(benches: readonly Bench[]): string {
-  const width = Math.max(...benches.map((bench) => bench.name.length));
+function usage(found: readonly (Bench | CommandBench)[]): string {
+  const benches = found.filter(isRatio);
+  const commands = found.filter(isCommand);
+  const width = Math.max(...found.map((bench) => bench.name.length));
   return [
     "Usage: pnpm bench [name ...] [--json] [--help]",
     "",
     "Runs the benches named, or all of them:",
     ...benches.map((bench) => `  ${bench.name.padEnd(width)}  ${bench.about}`),
+    "",
+    "Or runs one of these alone, with the options that follow its name:",
+    ...commands.map((command) => `  ${command.name.padEnd(width)}  ${command.about}`),
     "",
     "  --json  print one line of JSON instead of tables",
     "  --help  print this",
@@ -90,7 +115,7 @@ function usage(benches: readonly Bench[]): string {
 }
 
 function row(label: string, subject: string, baseline: string, ratio: string): string {
-  return `  ${label.padEnd(48)}${subject.padStart(12)}${baseline.padStart(12)}${ratio.padStart(9)}`;
+  return `  ${label.padEnd(64)}${subject.padStart(12)}${baseline.padStart(12)}${ratio.padStart(12)}`;
 }
 
 async function run(bench: Bench, print: (line: string) => void): Promise<readonly Measure[]> {
@@ -100,14 +125,21 @@ async function run(bench: Bench, print: (line: string) => void): Promise<readonl
   for await (const one of bench.cases()) {
     const measured = await measure(one);
     measures.push(measured);
-    const { label, subjectMs, baselineMs, ratio } = measured;
-    print(row(label, subjectMs.toFixed(4), baselineMs.toFixed(4), ratio.toFixed(2)));
+    if ("figure" in measured) {
+      print(row(measured.label, "", "", `${measured.figure.toFixed(0)} ${measured.unit}`));
+    } else {
+      const { label, subjectMs, baselineMs, ratio } = measured;
+      print(row(label, subjectMs.toFixed(4), baselineMs.toFixed(4), ratio.toPrecision(3)));
+    }
   }
   return measures;
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const benches = await findBenches();
+  const found = await findBenches();
+  const command = found.filter(isCommand).find(({ name }) => name === args[0]);
+  if (command !== undefined) return command.main(args.slice(1));
+  const benches = found.filter(isRatio);
   let parsed;
   try {
     parsed = parseArgs({
@@ -116,17 +148,17 @@ async function main(args: readonly string[]): Promise<number> {
       options: { json: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false } },
     });
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage(benches)}`);
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage(found)}`);
     return EX_USAGE;
   }
   const { values, positionals } = parsed;
   if (values.help) {
-    console.log(usage(benches));
+    console.log(usage(found));
     return 0;
   }
   const unknown = positionals.find((name) => !benches.some((bench) => bench.name === name));
   if (unknown !== undefined) {
-    console.error(`There is no bench called ${unknown}.\n\n${usage(benches)}`);
+    console.error(`There is no bench called ${unknown}.\n\n${usage(found)}`);
     return EX_USAGE;
   }
   const chosen = benches.filter((bench) => positionals.length === 0 || positionals.includes(bench.name));

@@ -48,3 +48,9 @@ test("an empty heap has no top, and nothing to take", () => {
   expect(heap.top).toBeUndefined();
   expect(heap.pop()).toBeUndefined();
 });
+
+test("only what is in it is compared, and never a place before the first", () => {
+  const heap = new BinaryHeap((a: { value: number }, b: { value: number }) => a.value < b.value);
+  [2, 1, 3].forEach((value) => heap.push({ value }));
+  expect([1, 2, 3].map(() => heap.pop()?.value)).toEqual([1, 2, 3]);
+});

@@ -76,6 +76,8 @@ function contentOf({ sha256, sizeBytes }: CopyOnNode): string {
 export function weighCopies(copies: readonly CopyOnNode[]): readonly CopyWeight[] {
   for (const copy of copies) requireCopy(copy);
   const unverified = copies.filter((copy) => copy.trust !== "verified");
+  // As it is wherever catalogs declare digests.
+  if (unverified.length === 0) return copies.map(({ nodeId, trust }) => ({ nodeId, trust, counts: true }));
   const groups = [...Map.groupBy(unverified, contentOf)].map(([key, members]) => ({
     key,
     operators: new Set(members.map((copy) => copy.operatorId)).size,

@@ -94,6 +94,7 @@ export function roundSettings(facts: Partial<RoundSettings> = {}): RoundSettings
   return {
     unknownSizeBytes: 50,
     horizonMs: 3_600_000,
+    assetMaxMs: 302_400_000,
     idleRetryMs: 60_000,
     operatorCount: 10,
     vettingBytes: 1_000_000,

@@ -109,6 +109,7 @@ export const someRound: fc.Arbitrary<RoundInput> = fc.record({
   settings: fc.record({
     unknownSizeBytes: fc.nat({ max: 80 }),
     horizonMs: fc.nat({ max: 3000 }),
+    assetMaxMs: fc.nat({ max: 6000 }),
     idleRetryMs: fc.integer({ min: 1, max: 100_000 }),
     operatorCount: fc.integer({ min: 1, max: 5 }),
     vettingBytes: fc.nat({ max: 200 }),

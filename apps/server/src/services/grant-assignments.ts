@@ -265,6 +265,8 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
     const settings = {
       unknownSizeBytes: config.DISPATCHER_UNKNOWN_SIZE_BYTES,
       horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
+      // Half of the longest lease: twice the time expected is what a lease allows.
+      assetMaxMs: config.DISPATCHER_LEASE_CAP_MS / 2,
       idleRetryMs: config.DISPATCHER_SYNC_INTERVAL_MS,
       operatorCount: fleet.operatorCount,
       originFetchesMax: null,

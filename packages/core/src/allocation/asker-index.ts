@@ -310,7 +310,7 @@ export class AskerIndex {
     const isLeaf = node >= this.#leaves;
     const sharesNetwork = network !== NONE && search.heldNetworks.includes(network);
     // Below a node of several networks there may be one that is not shared, and that beats any load.
-    const mayShareLess = search.bestSharesNetwork && !sharesNetwork && (isLeaf || search.heldNetworks.length > 0);
+    const mayShareLess = search.bestSharesNetwork && !sharesNetwork;
     if (search.best !== NONE && !mayShareLess) {
       if (sharesNetwork && !search.bestSharesNetwork) return;
       if (!this.#isBetter(best, search.best)) return;
@@ -326,7 +326,7 @@ export class AskerIndex {
       return;
     }
     const left = 2 * node;
-    const rightFirst = this.#best[left] === NONE || this.#best[left] !== best;
+    const rightFirst = this.#best[left] !== best;
     this.#search(rightFirst ? left + 1 : left, search);
     this.#search(rightFirst ? left : left + 1, search);
   }

@@ -154,6 +154,34 @@ test("through any sequence of changes and rounds, it decides as a round over all
   );
 });
 
+test("where assets differ by origin and urgency alone, so that many stand behind each other, it decides so too", () => {
+  const origins = [1, 2, 3, 4, 5, 6, 7].map((number) => someSlots({ originId: originId(number) }));
+  const plain = fc.record({
+    assetId: fc.integer({ min: 1, max: 25 }).map(assetId),
+    originId: fc.constantFrom(...origins.map((origin) => origin.originId)),
+    urgency: fc.integer({ min: 1, max: 30 }),
+  });
+  const putting = plain.map((facts): Step => ({ kind: "put", candidate: aCandidate(facts) }));
+  const removal = fc.integer({ min: 1, max: 25 }).map((number): Step => ({ kind: "remove", number }));
+  const closing = fc
+    .record({ origin: fc.constantFrom(...origins), slots: fc.nat({ max: 3 }) })
+    .map(({ origin, slots }): Step => ({ kind: "origin", origin: { ...origin, slots } }));
+  const round = fc
+    .record({ number: fc.integer({ min: 1, max: 6 }), wants: fc.integer({ min: 1, max: 4 }) })
+    .map(({ number, wants }): Step => {
+      const askers = [anAsker({ nodeId: nodeId(number), operatorId: operatorId(number), wants })];
+      return { kind: "round", askers, nowMs: 0 };
+    });
+  const steps = fc
+    .tuple(
+      fc.constant(origins.map((origin): Step => ({ kind: "origin", origin }))),
+      fc.array(putting, { minLength: 15, maxLength: 30 }),
+      fc.array(fc.oneof(putting, removal, removal, closing, round, round), { minLength: 5, maxLength: 20 }),
+    )
+    .map((parts) => parts.flat());
+  fc.assert(fc.property(fc.constant(roundSettings()), steps, runSteps), { numRuns: 200 });
+});
+
 test("with hundreds of candidates, held by more operators than there are bits, it still decides as a round does", () => {
   const someHolder = fc
     .integer({ min: 1, max: 80 })
@@ -210,6 +238,44 @@ test("with hundreds of candidates, held by more operators than there are bits, i
       );
     }),
     { numRuns: 300 },
+  );
+});
+
+test("a round over thousands, which puts only the most urgent in order at first, still decides as a pool does", () => {
+  /** What keeps the most urgent from all that ask, so that the others are needed. */
+  const heads: readonly Partial<Candidate>[] = [
+    {},
+    { sizeBytes: 5000 },
+    { originId: originId(2) },
+    { holders: [1, 2].map((number) => aHolder({ nodeId: nodeId(number) })) },
+  ];
+  const window = fc.record({
+    length: fc.integer({ min: 1100, max: 2500 }),
+    urgencies: fc.integer({ min: 1, max: 40 }),
+    head: fc.constantFrom(...heads),
+    headLength: fc.nat({ max: 2500 }),
+    wants: fc.integer({ min: 1, max: 60 }),
+  });
+  fc.assert(
+    fc.property(window, ({ length, urgencies, head, headLength, wants }) => {
+      const candidates = Array.from({ length }, (_, at) =>
+        aCandidate({
+          // Each once, and not in the order of the window.
+          assetId: assetId((at * 7919) % 100_003),
+          urgency: (at % urgencies) + (at < headLength ? 100 : 0),
+          ...(at < headLength ? head : {}),
+        }),
+      );
+      const askers = [1, 2].map((number) => anAsker({ nodeId: nodeId(number), operatorId: operatorId(number), wants }));
+      const origins = [someSlots(), someSlots({ originId: originId(2), slots: 0 })];
+      const { unknownSizeBytes, originFetchesMax, ...settings } = roundSettings();
+      const pool = new CandidatePool({ unknownSizeBytes, originFetchesMax });
+      candidates.forEach((candidate) => pool.add(candidate));
+      origins.forEach((origin) => pool.setOrigin(origin));
+      const answer = allocateRound({ nowMs: 0, askers, candidates, origins, settings: roundSettings() });
+      expect(answer).toEqual(pool.allocate({ nowMs: 0, askers, settings }));
+    }),
+    { numRuns: 100 },
   );
 });
 
@@ -275,6 +341,54 @@ describe("a pool", () => {
     expect(granted(pool, { wants: 3 })).toEqual(["3", "2"]);
   });
 
+  test("an operator whose first node has what it wanted still counts by its second", () => {
+    const held = [aHolder({ nodeId: nodeId(9), operatorId: operatorId(2) })];
+    const pool = aPool([
+      aCandidate({ assetId: assetId(1), urgency: 9, copies: { min: 1, target: 1, max: 1 } }),
+      aCandidate({ assetId: assetId(2), holders: held }),
+    ]);
+    const askers = [
+      anAsker({ nodeId: nodeId(1) }),
+      anAsker({ nodeId: nodeId(2) }),
+      anAsker({ nodeId: nodeId(3), operatorId: operatorId(2), ledger: aLedger({ heldBytes: 500 }) }),
+    ];
+    const { grants } = pool.allocate({ nowMs: 0, askers, settings: SETTINGS });
+    expect(grants.map((grant) => `${grant.nodeId}<-${grant.assetId}`)).toEqual(["1<-1", "2<-2"]);
+  });
+
+  test("a node that failed on two assets is told to wait for the one that is left", () => {
+    const avoid = [nodeId(1)];
+    const pool = aPool([aCandidate({ avoid }), aCandidate({ assetId: assetId(2), avoid })]);
+    const told = (): string | undefined => {
+      const { refusalByNode } = pool.allocate({ nowMs: 0, askers: [anAsker()], settings: SETTINGS });
+      return refusalByNode.get(nodeId(1))?.reason;
+    };
+    pool.remove(assetId(2));
+    expect(told()).toBe("RETRY_PAUSE");
+    pool.remove(assetId(1));
+    expect(told()).toBe("NOTHING_LEFT");
+  });
+
+  test("an origin that opens again gives all that is left of it", () => {
+    const pool = aPool(
+      [aCandidate(), aCandidate({ assetId: assetId(2), holders: [aHolder()] })],
+      someSlots({ slots: 0 }),
+    );
+    pool.remove(assetId(1));
+    pool.setOrigin(someSlots());
+    expect(granted(pool)).toEqual(["2"]);
+  });
+
+  test("of more operators than can be passed over as a whole, none is taken for another", () => {
+    const pool = aPool(
+      Array.from({ length: 33 }, (_, at) => {
+        const holders = [aHolder({ operatorId: operatorId(at + 1) })];
+        return aCandidate({ assetId: assetId(at + 1), urgency: at, holders });
+      }),
+    );
+    expect(granted(pool, { operatorId: operatorId(1), wants: 2 })).toEqual(["33", "32"]);
+  });
+
   test("takes another policy's word for what a copy changes", () => {
     const pool = new CandidatePool({ unknownSizeBytes: 50, originFetchesMax: null, policy: fifo });
     pool.add(aCandidate({ assetId: assetId(1), urgency: 2 }));
@@ -325,6 +439,11 @@ describe("what does not fit a pool is refused before anything changes", () => {
     expect(refusal.code).toBe("INPUT_INVALID");
     expect(refusal.details).toEqual({ field, value });
     expect(granted(pool)).toEqual(pool.size === 0 ? [] : ["1"]);
+  });
+
+  test("as many origin fetches and seeds as can be are taken, and known again", () => {
+    const pool = aPool([aCandidate({ originFetches: 4095, seeds: 4095 })]);
+    expect(pool.get(assetId(1))).toMatchObject({ originFetches: 4095, seeds: 4095 });
   });
 
   test("the settings of the pool itself", () => {

@@ -62,6 +62,9 @@ export class CandidatePool {
   readonly #trees = new UrgencyTrees();
   readonly #slotById = new Map<AssetId, Slot>();
   readonly #queueByKey = new Map<string, Queue>();
+  readonly #lotByQueue = new Map<Queue, Lot>();
+  /** Of the round under way. */
+  #operatorCount = 0;
   readonly #queuesByOrigin = new Map<OriginId, Set<Queue>>();
   readonly #open: PlacedHeap<Queue>;
   readonly #origins = new Map<OriginId, { -readonly [Key in keyof OriginSlots]: OriginSlots[Key] }>();
@@ -145,6 +148,7 @@ export class CandidatePool {
     checkSettings(settings);
     given.forEach(checkAsker);
     checkOnce(given, "nodeId");
+    this.#operatorCount = settings.operatorCount;
     const askers = new AskerIndex(given, nowMs, settings);
     const { grants, changed } = runRound(askers, this.#walk(askers), this.#origins, this.#policy);
     for (const candidate of changed.values()) {
@@ -152,7 +156,7 @@ export class CandidatePool {
       this.#enter(candidate);
     }
     for (const originId of new Set(grants.map((grant) => grant.originId))) this.#settleOrigin(originId);
-    const refusalByNode = refusalsAfter(askers, nowMs, this.#origins, () => this.#leftovers(settings));
+    const refusalByNode = refusalsAfter(askers, nowMs, this.#origins, () => this.#leftovers());
     return { grants, refusalByNode };
   }
 
@@ -230,6 +234,7 @@ export class CandidatePool {
       place: NOWHERE,
     };
     this.#queueByKey.set(key, queue);
+    if (isWanted) this.#lotByQueue.set(queue, this.#lotOf(queue));
     const ofOrigin = this.#queuesByOrigin.get(originId);
     if (ofOrigin === undefined) this.#queuesByOrigin.set(originId, new Set([queue]));
     else ofOrigin.add(queue);
@@ -239,6 +244,7 @@ export class CandidatePool {
   #dropQueue(queue: Queue): void {
     if (queue.place !== NOWHERE) this.#open.remove(queue);
     this.#queueByKey.delete(queue.key);
+    this.#lotByQueue.delete(queue);
     const ofOrigin = this.#queuesByOrigin.get(queue.originId);
     ofOrigin?.delete(queue);
     if (ofOrigin?.size === 0) this.#queuesByOrigin.delete(queue.originId);
@@ -311,28 +317,33 @@ export class CandidatePool {
     });
   }
 
-  #leftovers({ operatorCount }: RoundSettings): Leftovers {
-    const lots = [...this.#queueByKey.values()]
-      .filter((queue) => queue.isWanted)
-      .map((queue): Lot => {
-        const { originId, source, kind, root } = queue;
-        return {
-          originId,
-          source,
-          kind,
-          leastBytes: this.#trees.leastBytesBelow(root),
-          smallest: (suits, { operatorId }) => {
-            const bit = queue.independentCopies < operatorCount ? this.#bitByOperator.get(operatorId) : undefined;
-            const slot = this.#trees.smallest(root, (one) => suits(this.#candidateAt(one)), bit ?? 0);
-            return slot === NO_SLOT ? null : this.#candidateAt(slot);
-          },
-        };
-      });
-    const avoidedBy = (nodeId: NodeId): readonly Candidate[] =>
-      [...(this.#avoidedByNode.get(nodeId) ?? [])]
-        .filter((slot) => this.#queue[slot]!.isWanted)
-        .map((slot) => this.#candidateAt(slot));
-    return { lots, avoidedBy };
+  /** What the queue is to a node that gets nothing of it; made once, and looked at in every round. */
+  #lotOf(queue: Queue): Lot {
+    const trees = this.#trees;
+    return {
+      originId: queue.originId,
+      source: queue.source,
+      kind: queue.kind,
+      get leastBytes() {
+        return trees.leastBytesBelow(queue.root);
+      },
+      smallest: (suits, { operatorId }) => {
+        const mayDouble = queue.independentCopies >= this.#operatorCount;
+        const bit = mayDouble ? 0 : (this.#bitByOperator.get(operatorId) ?? 0);
+        const slot = trees.smallest(queue.root, (one) => suits(this.#candidateAt(one)), bit);
+        return slot === NO_SLOT ? null : this.#candidateAt(slot);
+      },
+    };
+  }
+
+  #leftovers(): Leftovers {
+    return {
+      lots: { [Symbol.iterator]: () => this.#lotByQueue.values() },
+      avoidedBy: (nodeId) =>
+        [...(this.#avoidedByNode.get(nodeId) ?? [])]
+          .filter((slot) => this.#queue[slot]!.isWanted)
+          .map((slot) => this.#candidateAt(slot)),
+    };
   }
 }
 

@@ -50,6 +50,7 @@ export function checkOrigin({ slots, retryAfterMs }: OriginSlots): void {
 export function checkSettings(settings: RoundSettings): void {
   requireCount(settings.unknownSizeBytes, "unknownSizeBytes");
   requireAmount(settings.horizonMs, "horizonMs");
+  requireAmount(settings.assetMaxMs, "assetMaxMs");
   requireAmount(settings.idleRetryMs, "idleRetryMs");
   requireCount(settings.operatorCount, "operatorCount");
   requireCount(settings.vettingBytes, "vettingBytes");

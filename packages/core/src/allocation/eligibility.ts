@@ -237,11 +237,12 @@ const failedLately: Rule<Question> = {
 };
 
 /**
- * Enough work for the horizon at the measured rate; a node without open work may take one asset of any size, and of one
- * whose rate is not known its quota is limit enough.
+ * Enough work for the horizon at the measured rate. A node without open work may take one asset that takes longer, as long
+ * as it can be finished at all; of one whose rate is not known its quota is limit enough.
  */
-function horizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs }: RoundSettings): number {
-  return rateBytesPerS === null || openLeases === 0 ? Infinity : Math.floor((rateBytesPerS * horizonMs) / 1000);
+function horizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs, assetMaxMs }: RoundSettings): number {
+  if (rateBytesPerS === null) return Infinity;
+  return Math.floor((rateBytesPerS * (openLeases === 0 ? Math.max(horizonMs, assetMaxMs) : horizonMs)) / 1000);
 }
 
 const horizonFull: Rule<Question> = {

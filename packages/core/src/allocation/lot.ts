@@ -24,7 +24,7 @@ export type Lot = {
 
 /** What is left of the candidates at the end of a round, for the reasons that nodes are told. */
 export type Leftovers = {
-  readonly lots: readonly Lot[];
+  readonly lots: Iterable<Lot>;
   /** Those that the node failed on lately. */
   avoidedBy(nodeId: NodeId): readonly Candidate[];
 };

@@ -66,6 +66,11 @@ export type RoundSettings = {
   readonly unknownSizeBytes: number;
   /** Work given at once lasts so long at the node's measured rate. Too short: idle nodes. Too long: hoarding. */
   readonly horizonMs: number;
+  /**
+   * No asset is given that would take longer at the node's measured rate, even to a node without work. Too long: giants
+   * are begun by nodes that never finish them. Too short: nobody begins them.
+   */
+  readonly assetMaxMs: number;
   /** When to ask again if nothing suits. */
   readonly idleRetryMs: number;
   /** Operators with a node that takes part now: when each of them has a copy, one may take a second. */

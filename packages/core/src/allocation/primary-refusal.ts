@@ -22,33 +22,30 @@ function textOf(refusal: Refusal): string {
   return refusal.reason === "SCHEME_UNSUPPORTED" ? refusal.scheme : "";
 }
 
-/** Of two refusals the one to tell: by PRIMARY_ORDER, then the one that is nearer to being lifted, then by the alphabet. */
+/**
+ * Of two refusals the one to tell: by PRIMARY_ORDER, then what misses fewer bytes, then by the alphabet. Two closed origins
+ * never come here: the first one to open again is told at once.
+ */
 function primaryOf(a: Refusal, b: Refusal): Refusal {
   const order = PRIMARY_ORDER.indexOf(a.reason) - PRIMARY_ORDER.indexOf(b.reason);
   if (order !== 0) return order < 0 ? a : b;
   if (a.reason === "NODE_FULL" && b.reason === "NODE_FULL") return a.missingBytes <= b.missingBytes ? a : b;
-  if (a.retryAfterMs !== b.retryAfterMs) return a.retryAfterMs < b.retryAfterMs ? a : b;
   return textOf(a) <= textOf(b) ? a : b;
 }
 
-/** Lots that a node takes, and those whose kind it does not. */
-type Sorted = {
-  /** By when their origin is open again, those that wait for peers behind. */
-  readonly byWait: readonly Lot[];
-  readonly bySize: readonly Lot[];
-  readonly refused: readonly { readonly lot: Lot; readonly refusal: Refusal }[];
-};
-
 /**
- * Tells each node its primary reason, with the numbers as a round has left them. What nodes of one taste have in common is
- * worked out once; a node then costs a look at each lot at worst, and a few lots as a rule.
+ * Tells each node its primary reason, with the numbers as a round has left them. A node costs a glance at each lot, and a
+ * closer look at a few of them. O(lots) to begin with.
  */
 export class PrimaryRefusals {
   readonly #nowMs: number;
   readonly #settings: RoundSettings;
   readonly #leftovers: Leftovers;
   readonly #origins: ReadonlyMap<OriginId, OriginSlots>;
-  readonly #sortedByTaste = new Map<string, Sorted>();
+  /** What is left, and of each lot the least it reserves and how long it is closed, where a glance finds them fast. */
+  readonly #lots: readonly Lot[];
+  readonly #leastBytes: Float64Array;
+  readonly #waitMs: Float64Array;
 
   constructor({
     nowMs,
@@ -65,83 +62,77 @@ export class PrimaryRefusals {
     this.#settings = settings;
     this.#leftovers = leftovers;
     this.#origins = origins;
+    this.#lots = [...leftovers.lots];
+    this.#leastBytes = Float64Array.from(this.#lots, (lot) => lot.leastBytes);
+    this.#waitMs = Float64Array.from(this.#lots, ({ source, originId }) =>
+      // Nobody can say when peers are ready: after all origins.
+      source === "origin" ? (origins.get(originId)?.retryAfterMs ?? settings.idleRetryMs) : Infinity,
+    );
   }
 
   /** Why this node, which no rule about it alone keeps from work, gets none of what is left. */
   of(asker: Asker): Refusal {
-    const { byWait, bySize, refused } = this.#sort(asker);
-    const takeable = takeableBytes(asker, this.#settings);
-    let primary: Refusal = { reason: "NOTHING_LEFT", retryAfterMs: this.#settings.idleRetryMs };
-    const consider = (candidate: Candidate | null): Refusal | null => {
-      if (candidate === null) return null;
-      const refusal = this.#refusal(asker, candidate);
+    const settings = this.#settings;
+    const closed = this.#soonestClosed(asker);
+    if (closed !== null) return closed;
+    let primary: Refusal = { reason: "NOTHING_LEFT", retryAfterMs: settings.idleRetryMs };
+    const consider = (candidate: Candidate): void => {
+      const refusal = assetRefusal(this.#question(asker, candidate));
       if (refusal !== null) primary = primaryOf(primary, refusal);
-      return refusal;
     };
-    // What fits is closed for its origin's sake, and the first such lot is the first to open again.
-    for (const lot of byWait) {
-      if (lot.leastBytes > takeable) continue;
-      const reason = consider(this.#smallest(lot, asker))?.reason;
-      if (reason === "ORIGIN_SATURATED" || reason === "PEERS_NOT_READY") return primary;
-    }
     for (const candidate of this.#leftovers.avoidedBy(asker.nodeId)) {
-      if (!this.#isHeld(asker, candidate)) consider(candidate);
+      if (!isHeldFor(this.#question(asker, candidate))) consider(candidate);
     }
     let leastBytes = Infinity;
-    for (const lot of bySize) {
-      if (lot.leastBytes >= leastBytes) break;
+    for (const [place, lot] of this.#lots.entries()) {
+      // Whatever refuses a smaller one refuses this one too.
+      if (this.#leastBytes[place]! >= leastBytes || this.#kindRefusal(asker, lot) !== null) continue;
       const smallest = this.#smallest(lot, asker);
-      if (smallest !== null) leastBytes = Math.min(leastBytes, reservationFor(smallest, this.#settings));
+      if (smallest === null) continue;
+      leastBytes = Math.min(leastBytes, reservationFor(smallest, settings));
       consider(smallest);
     }
     if (leastBytes < Infinity) return primary;
-    for (const { lot, refusal } of refused) {
-      if (primaryOf(primary, refusal) === refusal && this.#smallest(lot, asker) !== null) primary = refusal;
+    for (const lot of this.#lots) {
+      const refusal = this.#kindRefusal(asker, lot);
+      if (refusal === null || primaryOf(primary, refusal) !== refusal) continue;
+      if (this.#smallest(lot, asker) !== null) primary = refusal;
     }
     return primary;
   }
 
+  /** What it could have but for its origin, or the peers it comes from: of these the first to open again. */
+  #soonestClosed(asker: Asker): Refusal | null {
+    const takeable = takeableBytes(asker, this.#settings);
+    let soonest: Refusal | null = null;
+    let soonestMs = Infinity;
+    for (let place = 0; place < this.#lots.length; place += 1) {
+      const waitMs = this.#waitMs[place]!;
+      if (this.#leastBytes[place]! > takeable || (soonest !== null && waitMs >= soonestMs)) continue;
+      const lot = this.#lots[place]!;
+      if (this.#kindRefusal(asker, lot) !== null) continue;
+      const smallest = this.#smallest(lot, asker);
+      const refusal = smallest === null ? null : assetRefusal(this.#question(asker, smallest));
+      if (refusal?.reason !== "ORIGIN_SATURATED" && refusal?.reason !== "PEERS_NOT_READY") continue;
+      soonest = refusal;
+      soonestMs = waitMs;
+    }
+    return soonest;
+  }
+
+  #kindRefusal(asker: Asker, { kind }: Lot): Refusal | null {
+    return kindRefusal({ asker, candidate: kind, settings: this.#settings });
+  }
+
   #smallest(lot: Lot, asker: Asker): Candidate | null {
     return lot.smallest(
-      (candidate) => !candidate.avoid.includes(asker.nodeId) && !this.#isHeld(asker, candidate),
+      (candidate) => !candidate.avoid.includes(asker.nodeId) && !isHeldFor(this.#question(asker, candidate)),
       asker,
     );
-  }
-
-  #isHeld(asker: Asker, candidate: Candidate): boolean {
-    return isHeldFor(this.#question(asker, candidate));
-  }
-
-  #refusal(asker: Asker, candidate: Candidate): Refusal | null {
-    return assetRefusal(this.#question(asker, candidate));
   }
 
   #question(asker: Asker, candidate: Candidate) {
     const origin = this.#origins.get(candidate.originId);
     return { nowMs: this.#nowMs, asker, candidate, origin, settings: this.#settings };
-  }
-
-  #sort(asker: Asker): Sorted {
-    const key = JSON.stringify([asker.schemes, asker.refusedTags, asker.isVetting]);
-    const known = this.#sortedByTaste.get(key);
-    if (known !== undefined) return known;
-    const taken: Lot[] = [];
-    const refused: { lot: Lot; refusal: Refusal }[] = [];
-    for (const lot of this.#leftovers.lots) {
-      const refusal = kindRefusal({ asker, candidate: lot.kind, settings: this.#settings });
-      if (refusal === null) taken.push(lot);
-      else refused.push({ lot, refusal });
-    }
-    const waitMs = (lot: Lot): number =>
-      lot.source === "origin"
-        ? (this.#origins.get(lot.originId)?.retryAfterMs ?? this.#settings.idleRetryMs)
-        : Infinity;
-    const sorted = {
-      byWait: taken.toSorted((a, b) => (waitMs(a) === waitMs(b) ? 0 : waitMs(a) - waitMs(b))),
-      bySize: taken.toSorted((a, b) => a.leastBytes - b.leastBytes),
-      refused,
-    };
-    this.#sortedByTaste.set(key, sorted);
-    return sorted;
   }
 }

@@ -143,8 +143,12 @@ function reasonsAgainst(
     [
       "HORIZON_FULL",
       asker.rateBytesPerS !== null &&
-        asker.openLeases + own.length > 0 &&
-        openBytes + bytes > asker.rateBytesPerS * (settings.horizonMs / 1000),
+        openBytes + bytes >
+          asker.rateBytesPerS *
+            ((asker.openLeases + own.length > 0
+              ? settings.horizonMs
+              : Math.max(settings.horizonMs, settings.assetMaxMs)) /
+              1000),
     ],
     ["PEERS_NOT_READY", source === "peers" && candidate.seeds === 0],
     ["ORIGIN_SATURATED", source === "origin" && slotsTaken(grants, candidate.originId) >= slots],
