@@ -46,6 +46,8 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
   });
 
   const createContext = async ({ req }: { readonly req: FastifyRequest }): Promise<Context> => {
+    // Read at once: a caller that hangs up meanwhile takes its address along.
+    const network = networkOf(req.ip);
     let actor: Actor;
     try {
       actor = await services.authenticate(keyOf(req));
@@ -53,7 +55,7 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
       if (error instanceof DispatcherError) throw toTrpcError(error);
       throw error;
     }
-    return { services, log, actor, network: networkOf(req.ip) };
+    return { services, log, actor, network };
   };
 
   void http.register(fastifyTRPCPlugin, {

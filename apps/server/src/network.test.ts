@@ -11,6 +11,10 @@ test.each([
   expect(networkOf(address)).toBe(network);
 });
 
+test("a caller that has hung up has no address, and no network", () => {
+  expect(networkOf(undefined)).toBeNull();
+});
+
 test.each([
   "127.0.0.1",
   "10.1.2.3",

@@ -4,7 +4,8 @@ import { isIPv4, isIPv6 } from "node:net";
  * The network an address belongs to, as far as an address tells: /24 of IPv4, /48 of IPv6, what one site usually has.
  * Loopback and private addresses say nothing about where a machine stands: null.
  */
-export function networkOf(address: string): string | null {
+export function networkOf(address: string | undefined): string | null {
+  if (address === undefined) return null;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   const plain = mapped ?? address.split("%")[0] ?? "";
   if (isIPv4(plain)) return networkOfV4(plain);

@@ -78,7 +78,7 @@ export function startChild(program: Program, options: ChildOptions = {}): Child 
   return startScript(ENTRY, { ...options, args: [program, ...(options.args ?? [])] });
 }
 
-/** @internal What `startChild` does, for any script. */
+/** What `startChild` does, for any script: a program that belongs to a test. */
 export function startScript(script: string, { args = [], env = {} }: ChildOptions): Child {
   const child = spawn(process.execPath, ["--import", PRELOAD, script, ...args], {
     env: childEnvironment(env),

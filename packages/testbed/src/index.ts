@@ -1,6 +1,6 @@
 export { joinAgent, startAgent } from "./agent-process.ts";
 export type { AgentOptions, JoinOptions } from "./agent-process.ts";
-export { ProgramFailure, childEnvironment, startChild } from "./child.ts";
+export { ProgramFailure, childEnvironment, startChild, startScript } from "./child.ts";
 export type { Child, ChildOptions, Environment, Exit, LoggedEvent, Program } from "./child.ts";
 export { startOrigin } from "./origin.ts";
 export type { Origin, OriginOptions, OriginRequest } from "./origin.ts";

@@ -18,7 +18,7 @@ import postgres from "postgres";
 import type { Log } from "../log.ts";
 import { asksForRepeat, unavailable } from "./database-fault.ts";
 import { showAddress } from "./dial.ts";
-import type { Addresses } from "./dial.ts";
+import type { Address, Addresses } from "./dial.ts";
 import { Link } from "./link.ts";
 import type { Sql } from "./link.ts";
 
@@ -71,6 +71,9 @@ export class Database {
   readonly #statements: Statements;
   readonly #sessions: Sessions;
   #addresses: Addresses;
+  /** That of the newest primary met so far: each promotion begins a new one. */
+  #timeline = 0;
+  #choosing: Promise<Addresses> | undefined;
   /** Before its first answer PostgreSQL is not lost: whoever asked is told by the error, and nobody twice. */
   #hasAnswered = false;
   #isDown = false;
@@ -177,6 +180,7 @@ export class Database {
       connectTimeoutMs: this.#options.connectTimeoutMs ?? 5_000,
       statementTimeoutMs: this.#options.statementTimeoutMs ?? 30_000,
       mustBePrimary: this.#addresses.length > 1,
+      ...(this.#addresses.length > 1 ? { choose: () => this.#choose() } : {}),
       onLost: (fault, dialled) => {
         // The next connection begins with the next host; several lost at once move on by one.
         const [first, second, ...rest] = this.#addresses;
@@ -201,6 +205,54 @@ export class Database {
         await link.close(0);
         if (left === 1) throw error;
       }
+    }
+  }
+
+  /** All who open a connection at once ask once. */
+  #choose(): Promise<Addresses> {
+    this.#choosing ??= this.#findNewest().finally(() => (this.#choosing = undefined));
+    return this.#choosing;
+  }
+
+  /**
+   * The hosts without those that were primary once: a machine that went and came back takes writes as before, though its
+   * standby was promoted meanwhile, and what it is told then is lost. The later of two primaries has the higher timeline.
+   * @throws Error when no other host is left
+   */
+  async #findNewest(): Promise<Addresses> {
+    const found = await Promise.all(
+      this.#addresses.map(async (address) => ({ address, timeline: await this.#timelineOf(address) })),
+    );
+    this.#timeline = Math.max(this.#timeline, ...found.map(({ timeline }) => timeline ?? 0));
+    const [first, ...rest] = found
+      .filter(({ timeline }) => timeline === null || timeline === this.#timeline)
+      .toSorted((a, b) => (b.timeline ?? 0) - (a.timeline ?? 0))
+      .map(({ address }) => address);
+    if (first === undefined) throw new Error("all hosts that answer were primary once, and another is by now");
+    return [first, ...rest];
+  }
+
+  /** Null for a standby, or a host that does not answer. */
+  async #timelineOf(address: Address): Promise<number | null> {
+    const timeoutMs = this.#options.connectTimeoutMs ?? 5_000;
+    const link = new Link({
+      url: this.#options.url,
+      addresses: () => [address],
+      applicationName: `${this.#options.applicationName} looks for the primary`,
+      connectTimeoutMs: timeoutMs,
+      statementTimeoutMs: timeoutMs,
+      mustBePrimary: true,
+      onLost: () => {},
+      onAnswer: () => {},
+    });
+    try {
+      const [row] = await link.sql<[{ timeline: number }]>`
+        select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline`;
+      return row.timeline;
+    } catch {
+      return null;
+    } finally {
+      await link.close(0);
     }
   }
 

@@ -30,6 +30,8 @@ export type LinkOptions = {
   readonly url: string;
   /** Where to connect, the first that accepts; asked when that happens. */
   readonly addresses: () => Addresses;
+  /** Of several, those to dial now, in a better order; without it, all of them as they stand. */
+  readonly choose?: () => Promise<Addresses>;
   readonly applicationName: string;
   readonly connectTimeoutMs: number;
   /** PostgreSQL ends a statement that takes longer. */
@@ -195,7 +197,8 @@ export class Link {
     }
     try {
       this.#dialled = this.#options.addresses();
-      this.#socket = await dial(this.#dialled, this.#options.connectTimeoutMs);
+      const chosen = (await this.#options.choose?.()) ?? this.#dialled;
+      this.#socket = await dial(chosen, this.#options.connectTimeoutMs);
     } catch (error) {
       this.lose(error);
       throw this.#fault;

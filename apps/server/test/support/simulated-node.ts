@@ -1,27 +1,12 @@
 import type { z } from "zod";
 import type { NodeJoinOutput, NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
+import { mutate } from "./mutate.ts";
 import { SHA256 } from "./test-dispatcher.ts";
 
 type SyncInput = z.output<typeof NodeSyncInput>;
 type SyncOutput = z.output<typeof NodeSyncOutput>;
 type Grant = SyncOutput["grants"][number];
 type Finished = SyncInput["finished"][number];
-
-/** Call a mutation over HTTP. Rejects when there is no answer, or one that is an error. */
-async function mutate<Output>(url: string, path: string, input: unknown, key?: string): Promise<Output> {
-  const headers = {
-    "content-type": "application/json",
-    ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
-  };
-  const response = await fetch(`${url}/trpc/${path}`, {
-    method: "POST",
-    headers,
-    body: JSON.stringify({ json: input }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
-  return (JSON.parse(text) as { result: { data: { json: Output } } }).result.data.json;
-}
 
 /**
  * A node that speaks the protocol over HTTP as an agent does and has no disk: what it is granted it has. It keeps a log of
@@ -50,7 +35,7 @@ export class SimulatedNode {
 
   static async join(url: string, name: string, joinToken: string): Promise<SimulatedNode> {
     const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes: 1e9 };
-    return new SimulatedNode(url, name, await mutate(url, "node.join", { joinToken, name, ...facts }));
+    return new SimulatedNode(url, name, await mutate(url, "node.join", { joinToken, name, ...facts }, {}));
   }
 
   /** One sync: report what is finished, ask for more. Rejects when the server is away; nothing is forgotten then. */
@@ -73,7 +58,7 @@ export class SimulatedNode {
       failed: [],
       released: [],
     };
-    const reply = await mutate<SyncOutput>(this.#url, "node.sync", input, this.#key);
+    const reply = await mutate<SyncOutput>(this.#url, "node.sync", input, { key: this.#key });
     for (const { assignmentId, outcome, code } of reply.reports) {
       if (outcome === "rejected") this.rejected.push(`${assignmentId}: ${code}`);
       else this.acknowledged.add(assignmentId);
