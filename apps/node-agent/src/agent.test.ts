@@ -294,6 +294,55 @@ test("a cancelled fetch stops and drops its bytes", async () => {
   await waitFor("the connection to end", () => origin.concurrency === 0);
 });
 
+test("a fetch without a lease is paused with its bytes, and goes on from them when its lease is back", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000, requests: 1 } } });
+  const requests: number[] = [];
+  const server = new PlayedServer(
+    () => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }),
+    async () => {
+      const partial = partialPath(place.home, "1" as AssignmentId);
+      await waitFor("some bytes", async () => (await stat(partial)).size >= 60_000);
+      return { leases: [], nextSyncMs: 200 };
+    },
+    async () => {
+      await waitFor("the connection to end", () => origin.concurrency === 0);
+      return { leases: [], nextSyncMs: 200 };
+    },
+    (input) => {
+      requests.push(origin.requests.length);
+      return underTermFive(input);
+    },
+  );
+  await using agent = start(place.home, server);
+  await waitFor("the report", () => server.all("finished").length === 1);
+  await agent.stop();
+
+  const bytesDone = server.inputs[2]?.open[0]?.bytesDone;
+  expect(bytesDone).toBeGreaterThanOrEqual(60_000);
+  const paused = [{ assignmentId: "1", term: 1, state: "waiting", bytesDone }];
+  expect(server.inputs.slice(2, 4).map(({ open }) => open)).toEqual([paused, paused]);
+  expect(requests).toEqual([1]);
+  expect(origin.requests[1]).toMatchObject({ range: `bytes=${bytesDone}-`, status: 206 });
+  expect(server.all("finished")).toMatchObject([{ term: 5 }]);
+  expect([...server.all("failed"), ...server.all("released")]).toEqual([]);
+  expect(eventsOf(agent, "asset.paused")).toMatchObject([{ assignmentId: "1", bytesDone }]);
+});
+
+test("a stop keeps what is paused for the next start", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 100_000 } } });
+  const server = new PlayedServer(
+    () => ({ ...granting(grantOf(origin.url)), nextSyncMs: 200 }),
+    () => ({ leases: [] }),
+  );
+  await using agent = start(place.home, server);
+  await waitFor("the pause", () => eventsOf(agent, "asset.paused").length === 1);
+  await agent.stop();
+  expect(server.all("released")).toEqual([]);
+  expect((await AssignmentJournal.open(place.home)).listIn("open")).toHaveLength(1);
+});
+
 test("a file of unknown size takes more room only when the server reserves it", async () => {
   await using place = await aHome();
   await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "no-length" } } });

@@ -131,6 +131,8 @@ class Agent {
   readonly #runs = new Map<AssignmentId, Run>();
   /** Fetches that wait for more room than their lease reserves. */
   readonly #wanted = new Map<AssignmentId, Wanted>();
+  /** Open without a lease: not fetched, and kept until the server grants them anew or cancels them. */
+  readonly #paused = new Set<AssignmentId>();
   readonly #startedAtMs = Date.now();
   /** Rung when a sync may be due sooner than thought. */
   #bell = new AbortController();
@@ -208,7 +210,10 @@ class Agent {
       "The agent stops: it finishes what it can and gives back the rest.",
     );
     for (const record of this.#parts.journal.listIn("open")) {
-      if (!this.#runs.has(record.grant.assignmentId)) await this.#release(record, "The node stops.");
+      const { assignmentId } = record.grant;
+      // Of what is paused there is no lease to give back, and the next start may go on with its bytes.
+      if (this.#runs.has(assignmentId) || this.#paused.has(assignmentId)) continue;
+      await this.#release(record, "The node stops.");
     }
     const tooLong = new AbortController();
     const allEnded = Promise.all([...this.#runs.values()].map(({ ended }) => ended));
@@ -318,6 +323,7 @@ class Agent {
     // What came up while this sync was under way has rung for nothing.
     if (this.#hasMoreToTellThan(input)) this.#ring();
 
+    await this.#pauseUnleased(input, output);
     for (const report of output.reports) await this.#settle(report);
     for (const lease of output.leases) {
       await this.#tryDisk(() => journal.change(lease.assignmentId, (record) => withLease(record, lease)));
@@ -405,6 +411,39 @@ class Agent {
     return provesDigest(asset.digest, copy) && (await inventory.isOnDisk(copy)) ? copy : null;
   }
 
+  /**
+   * What was listed as open and is in no part of the reply has no lease for now: its fetch stops, and its bytes stay. What
+   * has a lease again is paused no longer.
+   */
+  async #pauseUnleased({ open }: SyncInput, { leases, grants, cancels }: SyncOutput): Promise<void> {
+    const { journal } = this.#parts;
+    const listed = new Set<string>(open.map(({ assignmentId }) => assignmentId));
+    const answered = new Set([...leases, ...grants, ...cancels].map(({ assignmentId }) => assignmentId));
+    for (const { assignmentId } of [...leases, ...grants]) this.#paused.delete(assignmentId);
+    const unleased = journal
+      .listIn("open")
+      .filter(({ grant: { assignmentId: id } }) => listed.has(id) && !answered.has(id) && !this.#paused.has(id));
+    // All of them first: when one fetch has stopped, the next in line starts.
+    for (const { grant } of unleased) this.#paused.add(grant.assignmentId);
+    for (const { grant } of unleased) await this.#pause(grant);
+  }
+
+  async #pause({ assignmentId, asset }: Grant): Promise<void> {
+    const run = this.#runs.get(assignmentId);
+    run?.controller.abort(new FetchStopped("kept", "There is no lease for it now."));
+    await run?.ended;
+    if (this.#parts.journal.get(assignmentId)?.state !== "open") {
+      // It came to its end before it could be stopped.
+      this.#paused.delete(assignmentId);
+      return;
+    }
+    const bytesDone = this.#parts.bytesDoneById.get(assignmentId) ?? 0;
+    this.#options.log.info(
+      { event: "asset.paused", assignmentId, assetId: asset.id, bytesDone },
+      `Paused ${asset.path}: its lease is over, and there is no new one yet.`,
+    );
+  }
+
   /** The server has it open no longer. What is verified by now is reported all the same: late work may still be welcome. */
   async #cancel(assignmentId: AssignmentId, reason: string): Promise<void> {
     const run = this.#runs.get(assignmentId);
@@ -414,6 +453,7 @@ class Agent {
     }
     const record = this.#parts.journal.get(assignmentId);
     if (record?.state === "open") await this.#forget(record, reason);
+    this.#paused.delete(assignmentId);
   }
 
   /** Fetches that wait for room go on, or end, by what the sync that asked for it has brought. */
@@ -434,7 +474,7 @@ class Agent {
     for (const { grant } of this.#parts.journal.listIn("open")) {
       const { assignmentId } = grant;
       if (this.#runs.size >= this.#options.concurrency) return;
-      if (this.#runs.has(assignmentId)) continue;
+      if (this.#runs.has(assignmentId) || this.#paused.has(assignmentId)) continue;
       const controller = new AbortController();
       const ended = this.#fetch(assignmentId, controller.signal).finally(() => {
         this.#runs.delete(assignmentId);

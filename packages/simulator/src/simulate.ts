@@ -77,6 +77,8 @@ type NodeState = {
   presence: number;
   /** Granted and not begun. */
   waiting: Fetch[];
+  /** Begun, and not to be gone on with for now. */
+  readonly paused: Fetch[];
   /** The stretch under way. */
   running: Fetch[];
   /** Goes up when what is planned for the node is void. */
@@ -120,6 +122,7 @@ class Simulation implements Desk {
     this.#nodes = Array.from({ length: world.fleet.count }, () => ({
       presence: ABSENT,
       waiting: [],
+      paused: [],
       running: [],
       stamp: 0,
       usedBytes: 0,
@@ -167,21 +170,39 @@ class Simulation implements Desk {
   }
 
   cancel(node: number, asset: number): boolean {
+    const fetch = this.#takeOut(node, asset);
+    if (fetch !== null) this.#discard(node, fetch.bytesBefore);
+    return fetch !== null;
+  }
+
+  pause(node: number, asset: number): void {
+    const fetch = this.#takeOut(node, asset);
+    if (fetch !== null) this.#node(node).paused.push(fetch);
+  }
+
+  goOnWith(node: number, asset: number): void {
     const state = this.#node(node);
-    const at = state.waiting.findIndex((fetch) => fetch.asset === asset);
-    if (at >= 0) {
-      const [fetch] = state.waiting.splice(at, 1);
-      this.#discard(node, fetch!.bytesBefore);
-      return true;
+    const at = state.paused.findIndex((fetch) => fetch.asset === asset);
+    if (at < 0) return;
+    state.waiting.unshift(...state.paused.splice(at, 1));
+    this.#goOn(node);
+  }
+
+  /** What the node has in hand of an asset; null when it has nothing, or finishes it this moment. */
+  #takeOut(node: number, asset: number): Fetch | null {
+    const state = this.#node(node);
+    const isMeant = (fetch: Fetch): boolean => fetch.asset === asset;
+    for (const fetches of [state.waiting, state.paused]) {
+      const at = fetches.findIndex(isMeant);
+      if (at >= 0) return fetches.splice(at, 1)[0]!;
     }
-    const running = state.running.find((fetch) => fetch.asset === asset);
-    if (running === undefined) return false;
+    if (!state.running.some(isMeant)) return null;
     // The stretch is cut short: what had been done stays, and the rest goes on without this one.
     this.#interrupt(node);
-    const left = state.waiting.findIndex((fetch) => fetch.asset === asset);
-    if (left >= 0) this.#discard(node, state.waiting.splice(left, 1)[0]!.bytesBefore);
+    const left = state.waiting.findIndex(isMeant);
+    const fetch = left >= 0 ? state.waiting.splice(left, 1)[0]! : null;
     if (state.presence === PRESENT) this.#goOn(node);
-    return left >= 0;
+    return fetch;
   }
 
   wakeAt(atMs: number, kind: number, subject: number): void {
@@ -203,8 +224,8 @@ class Simulation implements Desk {
   }
 
   has(node: number, asset: number): boolean {
-    const { waiting, running } = this.#node(node);
-    if (waiting.some((fetch) => fetch.asset === asset) || running.some((fetch) => fetch.asset === asset)) return true;
+    const { waiting, paused, running } = this.#node(node);
+    for (const fetches of [waiting, paused, running]) if (fetches.some((fetch) => fetch.asset === asset)) return true;
     return this.canProve(node, asset);
   }
 
@@ -279,8 +300,9 @@ class Simulation implements Desk {
     state.presence = LEFT;
     this.#observer.nodeLeft(node);
     if (saysGoodbye) this.#allocator.saidGoodbye(node, this.#nowMs);
-    for (const fetch of state.waiting) this.#discard(node, fetch.bytesBefore);
+    for (const fetch of [...state.waiting, ...state.paused]) this.#discard(node, fetch.bytesBefore);
     state.waiting = [];
+    state.paused.length = 0;
   }
 
   #ask(node: number): void {

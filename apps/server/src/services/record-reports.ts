@@ -101,6 +101,8 @@ type Speaker = {
   openLeases: number;
   /** Assets of which a copy came late: there may be a lease too many elsewhere. */
   readonly late: Set<AssetId>;
+  /** Assignments whose lease is over, and is not granted anew only for now: their bytes are kept. */
+  readonly paused: Set<AssignmentId>;
 };
 
 function holdingKey({ nodeId, assetId }: { readonly nodeId: NodeId; readonly assetId: AssetId }): string {
@@ -181,6 +183,22 @@ function admitLate(desk: Desk, stored: StoredAssignment, asset: AssetFacts): Sto
   return null;
 }
 
+/**
+ * A copy that came late may have taken the last place while this lease was under way: it is given back then, so that there
+ * are never more copies than the most that are allowed.
+ * @throws DispatcherError COPIES_FULL
+ */
+function admitInTime(desk: Desk, speaker: Speaker, stored: StoredAssignment, asset: AssetFacts): void {
+  const others = (desk.holders.get(asset.id) ?? []).filter((row) => row.nodeId !== stored.nodeId);
+  const copies = others.filter((row) => row.replica !== null && isPresent(row)).length;
+  if (copies < asset.copies.max) return;
+  const before = currentOf(desk, stored);
+  endOpen(desk, speaker, stored, releaseAssignment(before, before).assignment);
+  throw new DispatcherError("COPIES_FULL", `The asset has ${copies} copies and takes no more.`, {
+    details: { copies },
+  });
+}
+
 function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accepted" | "repeated" {
   const stored = find(desk, speaker, report.assignmentId);
   const before = currentOf(desk, stored);
@@ -199,6 +217,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
     }
     throw error;
   }
+  if (timing !== "late") admitInTime(desk, speaker, stored, asset);
   const newer = timing === "late" ? admitLate(desk, stored, asset) : null;
   // Checked before anything is changed: a copy that does not fit the offer leaves all leases as they were.
   const given = newer === null ? before : currentOf(desk, newer);
@@ -266,7 +285,8 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
   if (stored === undefined || stored.nodeId !== speaker.node.id) return;
   const before = currentOf(desk, stored);
   if (!isOpen(before)) {
-    if (before.state === "expired" && before.term === report.term) regrant(desk, speaker, stored, report);
+    if (before.state !== "expired" || before.term !== report.term) return;
+    if (regrant(desk, speaker, stored, report) === "later") speaker.paused.add(stored.id);
     return;
   }
   if (before.term !== report.term) return;
@@ -289,23 +309,24 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
 
 /**
  * The node was away, its lease has been reclaimed, and it is still at it: where the asset has a place and the ledger and the
- * origin have room, it is granted anew, so that its partial file is not wasted. Else it is told to stop.
+ * origin have room, it is granted anew, so that its partial file is not wasted. `later`: the copy is still welcome, and what
+ * is missing (quota, room, a slot) may be there with the next sync. `no`: it is told to stop.
  */
-function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report: Open): void {
+function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report: Open): "granted" | "later" | "no" {
   const { config } = desk.dependencies;
   const { nowMs } = desk;
   const asset = desk.assets.get(stored.assetId);
   const origin = desk.origins.get(stored.originId);
-  if (asset === undefined || origin === undefined || asset.state !== "wanted") return;
+  if (asset === undefined || origin === undefined || asset.state !== "wanted") return "no";
   // A catalog that was imported again may have moved it to another origin.
-  if (asset.originId !== stored.originId) return;
-  if (speaker.openLeases >= speaker.quota) return;
-  if (otherHolding(desk, stored) !== undefined) return;
+  if (asset.originId !== stored.originId) return "no";
+  if (otherHolding(desk, stored) !== undefined) return "no";
   const holders = toHolders(desk.holders.get(asset.id) ?? []);
   const isDouble = holders.some((holder) => holder.counts && holder.operatorId === stored.operatorId);
+  if (isDouble || placesLeft(holders, asset.copies) === 0) return "no";
   const bytes = Math.max(asset.sizeBytes ?? config.DISPATCHER_UNKNOWN_SIZE_BYTES, report.wantBytes ?? 0);
-  if (isDouble || placesLeft(holders, asset.copies) === 0 || bytes > roomBytes(speaker.ledger)) return;
-  if (openSlots(origin, nowMs).slots === 0) return;
+  if (speaker.openLeases >= speaker.quota || bytes > roomBytes(speaker.ledger)) return "later";
+  if (openSlots(origin, nowMs).slots === 0) return "later";
   speaker.ledger = reserveBytes(speaker.ledger, bytes);
   speaker.openLeases += 1;
   desk.origins.set(stored.originId, takeSlots(origin, 1, nowMs));
@@ -325,6 +346,7 @@ function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report:
   desk.touched.add(asset.id);
   const state = report.bytesDone > 0 ? "running" : "granted";
   setHolder(desk, stored, holderOf(speaker, stored, { state, replica: null }));
+  return "granted";
 }
 
 /** After failures: whether the asset is wanted on, gone or for people to look at, and how long it rests. */
@@ -377,6 +399,7 @@ function toSpeaker(node: NodeRow, input: Input, openLeases: number): Speaker {
     inventoryWanted: node.inventoryWanted || node.life === "lost",
     openLeases,
     late: new Set(),
+    paused: new Set(),
   };
 }
 
@@ -436,7 +459,12 @@ function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): 
 }
 
 /** What one sync is answered to its reports, in the order finished, failed, released. */
-export type Recorded = { readonly answers: readonly Answer[]; readonly lateAssets: readonly AssetId[] };
+export type Recorded = {
+  readonly answers: readonly Answer[];
+  readonly lateAssets: readonly AssetId[];
+  /** Listed as open without a lease; to be kept, and listed again. */
+  readonly paused: ReadonlySet<AssignmentId>;
+};
 
 /**
  * Write down what a group of nodes says, each node once, in this transaction. For each call, in their order: what its
@@ -477,8 +505,11 @@ export async function recordReports(
       ...input.failed.map((report) => answer(desk, speaker, report, recordFailed)),
       ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
     ];
-    for (const report of input.open) recordOpen(desk, speaker, report);
-    recordedByNode.set(node.id, { answers, lateAssets: [...speaker.late] });
+    recordedByNode.set(node.id, { answers, lateAssets: [...speaker.late], paused: speaker.paused });
+  }
+  // After all ends: what one node gives back, another that was away may go on with.
+  for (const speaker of speakers) {
+    for (const report of speaker.input.open) recordOpen(desk, speaker, report);
   }
 
   await updateAssignments(

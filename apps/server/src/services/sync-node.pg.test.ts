@@ -457,6 +457,42 @@ describe("time", () => {
     expect(done.reports).toMatchObject([{ outcome: "accepted" }]);
   });
 
+  test("a node that was away keeps its partial file while the origin is busy, and goes on when it has a slot", async () => {
+    const dispatcher = await start({ DISPATCHER_ORIGIN_CONCURRENCY: "1" });
+    await dispatcher.addAssets(1);
+    const ada = await dispatcher.join("ada");
+    const ben = await dispatcher.join("ben");
+    const grant = only(await ada.claim());
+    await dispatcher.endLeases();
+    await expireLeases(dispatcher.dependencies, 100);
+    const other = only(await ben.claim());
+    expect(await ada.sync({ open: [open(grant, 40)] })).toMatchObject({ leases: [], grants: [], cancels: [] });
+    await ben.sync({ finished: [finished(other)] });
+    const back = await ada.sync({ open: [open(grant, 40)] });
+    expect(back.cancels).toEqual([]);
+    expect(back.leases).toMatchObject([{ assignmentId: grant.assignmentId, term: 3 }]);
+    const done = await ada.sync({ finished: [finished({ ...grant, term: 3 })] });
+    expect(done.reports).toMatchObject([{ outcome: "accepted" }]);
+  });
+
+  test("a node that was away keeps what its quota or its offer has no room for now, and no more than that", async () => {
+    const dispatcher = await start();
+    await dispatcher.addAssets(2);
+    const node = await dispatcher.join("ada");
+    const [one, two] = await node.claim(2);
+    if (one === undefined || two === undefined) throw new Error("two grants");
+    await dispatcher.endLeases();
+    await expireLeases(dispatcher.dependencies, 100);
+    const listed = [open(one, 40), open(two, 40)];
+    expect(await node.sync({ open: listed, offeredBytes: 99 })).toMatchObject({ leases: [], cancels: [] });
+    // Its quota was halved for the leases that ran out.
+    const back = await node.sync({ open: listed });
+    expect(back).toMatchObject({ leases: [{ assignmentId: one.assignmentId }], cancels: [] });
+    await dispatcher.sql`update assets set state = 'withdrawn' where id = ${two.asset.id}`;
+    const told = await node.sync({ open: [open({ ...one, term: 2 }, 40), open(two, 40)] });
+    expect(told.cancels).toMatchObject([{ assignmentId: two.assignmentId }]);
+  });
+
   test("a node that was away is told to stop where others have done its work", async () => {
     const dispatcher = await start({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
     await dispatcher.addAssets(1);
@@ -594,6 +630,24 @@ describe("catalogs that change and nodes that come back", () => {
       update assignments set state = 'released', size_bytes = null, sha256 = null, trust = null, counts = null
        where node_id = ${ben.nodeId} and state = 'stored'`;
     await dispatcher.sql`update nodes set held_bytes = 0 where id = ${ben.nodeId}`;
+  });
+
+  test("a late copy and an open lease reported together stay within the most copies, and the lease is given back", async () => {
+    const one = { DISPATCHER_COPIES_MIN: "1", DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MAX: "1" };
+    const dispatcher = await start({ ...one, DISPATCHER_LEASE_GRACE_MS: "0" });
+    await dispatcher.addAssets(1);
+    const ada = await dispatcher.join("ada");
+    const ben = await dispatcher.join("ben");
+    const late = only(await ada.claim());
+    await dispatcher.endLeases();
+    await expireLeases(dispatcher.dependencies, 10);
+    const current = only(await ben.claim());
+    const replies = await Promise.all([
+      ada.sync({ finished: [finished(late)] }),
+      ben.sync({ finished: [finished(current)] }),
+    ]);
+    const outcomes = replies.flatMap(({ reports }) => reports.map(({ outcome, code }) => code ?? outcome));
+    expect(outcomes.toSorted()).toEqual(["COPIES_FULL", "accepted"]);
   });
 
   test("of surplus leases the newest is taken back, and none that the target needs", async () => {

@@ -97,7 +97,7 @@ function replyTo(
       .filter((grant) => !knownIds.has(grant.assignmentId))
       .map(({ nodeId: _node, ...grant }) => ({ ...grant })),
     cancels: input.open
-      .filter((report) => !openIds.has(report.assignmentId))
+      .filter(({ assignmentId }) => !openIds.has(assignmentId) && !record.paused.has(assignmentId))
       .map(({ assignmentId }) => ({ assignmentId, reason: "The lease is over and the copy is not needed any more." })),
     refusal: refusal === null ? null : RefusalShape.parse(refusal),
     inventoryWanted: standing.inventoryWanted,

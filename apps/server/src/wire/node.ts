@@ -87,7 +87,7 @@ export const NodeSyncInput = z.object({
   wants: z.int().min(0).max(1000),
   /**
    * Every assignment the node holds open, all of them: one the server has open that is missing here is sent again with
-   * the reply, and one that is here but no longer open on the server comes back as a cancel.
+   * the reply, and one that is here but no longer open on the server comes back as a cancel, or is paused.
    */
   open: z.array(OpenAssignment).max(REPORTS_PER_SYNC_MAX),
   finished: z.array(FinishedAssignment).max(REPORTS_PER_SYNC_MAX),
@@ -144,10 +144,13 @@ export const NodeSyncOutput = z.object({
   /**
    * Each listed open assignment as it stands now. The term may be higher than the node knew: the lease had ended while the
    * node was away, and was granted to it anew; it goes on from its partial file under the new term.
+   *
+   * A listed one that is neither here nor in `cancels` is paused: its lease is over, and there is no slot, room or quota for
+   * a new one now. The node stops fetching it, keeps its bytes and lists it again; it goes on when it stands here again.
    */
   leases: z.array(LeaseRef.extend({ expiresAtMs: TimeMs, reservedBytes: SizeBytes })),
   grants: z.array(Grant),
-  /** Stop work on these and drop what was partly written. */
+  /** Stop work on these and drop what was partly written. What is paused is not among them. */
   cancels: z.array(z.object({ assignmentId: AssignmentIdShape, reason: z.string() })),
   refusal: RefusalShape.nullable(),
   /** The server wants the list of all files held, with the next sync. */

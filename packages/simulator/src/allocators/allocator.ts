@@ -20,6 +20,9 @@ export type Desk = {
   refuse(node: number, retryAfterMs: number): void;
   /** The node stops work on it, if it has not finished; true if it had it in hand. */
   cancel(node: number, asset: number): boolean;
+  /** The node stops work on it and keeps what it has of it, until it may go on or is told to drop it. */
+  pause(node: number, asset: number): void;
+  goOnWith(node: number, asset: number): void;
   /** The allocator's `wake` is called then. */
   wakeAt(atMs: number, kind: number, subject: number): void;
   isOnline(node: number): boolean;

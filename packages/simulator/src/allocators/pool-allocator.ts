@@ -594,38 +594,51 @@ class PoolAllocator implements Allocator {
 
   /**
    * A node whose lease was reclaimed while it was away, or at the cap, goes on with what it has begun where that is still
-   * wanted; else it is told to stop.
+   * wanted. Where its origin, its ledger or its quota is in the way for now it keeps what it has and is asked again soon.
    */
   #regrantStale(node: number, nowMs: number): void {
     const state = this.#node(node);
     const { stale } = state;
     state.stale = [];
-    for (const { asset, source, reservedBytes } of stale) {
-      const operatorId = this.#operatorIds[this.#world.fleet.operatorOf[node]!]!;
-      const holders = this.#holders(asset);
-      const copies = COPY_RANGES[this.#world.catalog.copiesOf[asset]!]!;
+    for (const lease of stale) {
+      const { asset, source, reservedBytes } = lease;
+      if (!this.#mayGoOn(node, asset)) {
+        this.#desk.cancel(node, asset);
+        continue;
+      }
       const isOpen =
         source === "peers" || openSlots(this.#origins[this.#world.catalog.originOf[asset]!]!, nowMs).slots > 0;
-      const mayGoOn =
-        isOpen &&
-        !state.hasFailedAudit &&
-        this.#isGone[asset] === 0 &&
-        placesLeft(holders, copies) > 0 &&
-        !holders.some((holder) => holder.counts && holder.operatorId === operatorId) &&
-        reservedBytes <= roomBytes(state.ledger) &&
-        state.leases.length < state.quota;
-      if (mayGoOn) this.#openLease(node, { asset, source, reservedBytes, nowMs });
-      else this.#desk.cancel(node, asset);
-      if (mayGoOn) this.#refresh(asset, nowMs);
+      if (isOpen && reservedBytes <= roomBytes(state.ledger) && state.leases.length < state.quota) {
+        this.#openLease(node, { asset, source, reservedBytes, nowMs });
+        this.#refresh(asset, nowMs);
+        this.#desk.goOnWith(node, asset);
+      } else {
+        state.stale.push(lease);
+        this.#desk.pause(node, asset);
+      }
     }
+    if (state.stale.length > 0) this.#planCheck(node, nowMs + IDLE_RETRY_MS);
+  }
+
+  #mayGoOn(node: number, asset: number): boolean {
+    if (this.#node(node).hasFailedAudit || this.#isGone[asset] === 1) return false;
+    const operatorId = this.#operatorIds[this.#world.fleet.operatorOf[node]!]!;
+    const holders = this.#holders(asset);
+    if (placesLeft(holders, COPY_RANGES[this.#world.catalog.copiesOf[asset]!]!) === 0) return false;
+    return !holders.some((holder) => holder.counts && holder.operatorId === operatorId);
   }
 
   #planLeaseCheck(node: number): void {
     const state = this.#node(node);
     const firstMs = Math.min(...state.leases.map((lease) => lease.expiresAtMs)) + DEFAULT_LEASE_TIMES.graceMs;
-    if (firstMs >= state.leaseCheckAtMs) return;
-    state.leaseCheckAtMs = firstMs;
-    this.#desk.wakeAt(firstMs, LEASE_CHECK, node);
+    this.#planCheck(node, firstMs);
+  }
+
+  #planCheck(node: number, atMs: number): void {
+    const state = this.#node(node);
+    if (atMs >= state.leaseCheckAtMs) return;
+    state.leaseCheckAtMs = atMs;
+    this.#desk.wakeAt(atMs, LEASE_CHECK, node);
   }
 
   /** Bytes that arrive renew a lease; a file that waits for its turn does not. */
@@ -644,6 +657,8 @@ class PoolAllocator implements Allocator {
 
   #checkLeases(node: number, nowMs: number): void {
     const state = this.#node(node);
+    // One that was planned before an earlier one was: what it was planned for has been looked at.
+    if (nowMs < state.leaseCheckAtMs) return;
     state.leaseCheckAtMs = Infinity;
     if (this.#desk.isOnline(node)) this.#renewRunning(node, nowMs);
     for (const { asset, expiresAtMs } of state.leases.slice()) {
