@@ -47,24 +47,23 @@ export async function lockNodes(
       from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
 }
 
-/** Write what may have changed of locked nodes. */
-export async function updateNodes(
-  sql: Sql,
-  nodes: readonly Pick<
-    NodeRow,
-    | "id"
-    | "offeredBytes"
-    | "marginBytes"
-    | "heldBytes"
-    | "reservedBytes"
-    | "quota"
-    | "rateBytesPerS"
-    | "verifiedCopies"
-    | "inventoryWanted"
-  >[],
-): Promise<void> {
-  if (nodes.length === 0) return;
-  const rows = nodes.map((node) => ({
+/** What may change of a node as it works. */
+type NodeToWrite = Pick<
+  NodeRow,
+  | "id"
+  | "offeredBytes"
+  | "marginBytes"
+  | "heldBytes"
+  | "reservedBytes"
+  | "quota"
+  | "rateBytesPerS"
+  | "verifiedCopies"
+  | "inventoryWanted"
+>;
+
+/** As `jsonb_to_recordset` takes it below. */
+function toRecord(node: NodeToWrite) {
+  return {
     id: node.id,
     offered: node.offeredBytes,
     margin: node.marginBytes,
@@ -74,7 +73,13 @@ export async function updateNodes(
     rate: node.rateBytesPerS,
     verified: node.verifiedCopies,
     inventory: node.inventoryWanted,
-  }));
+  };
+}
+
+/** Write what may have changed of locked nodes. */
+export async function updateNodes(sql: Sql, nodes: readonly NodeToWrite[]): Promise<void> {
+  if (nodes.length === 0) return;
+  const rows = nodes.map(toRecord);
   await sql`
     update nodes
        set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
@@ -88,7 +93,7 @@ export async function updateNodes(
 /** The same of locked nodes that have just spoken, with what they said of themselves. */
 export async function updateSyncedNodes(
   sql: Sql,
-  nodes: readonly (Parameters<typeof updateNodes>[1][number] & {
+  nodes: readonly (NodeToWrite & {
     readonly freeBytes: number;
     readonly agentVersion: string;
     readonly schemes: readonly string[];
@@ -96,15 +101,7 @@ export async function updateSyncedNodes(
   })[],
 ): Promise<void> {
   const rows = nodes.map((node) => ({
-    id: node.id,
-    offered: node.offeredBytes,
-    margin: node.marginBytes,
-    held: node.heldBytes,
-    reserved: node.reservedBytes,
-    quota: node.quota,
-    rate: node.rateBytesPerS,
-    verified: node.verifiedCopies,
-    inventory: node.inventoryWanted,
+    ...toRecord(node),
     free: node.freeBytes,
     version: node.agentVersion,
     schemes: [...node.schemes],
