@@ -215,6 +215,7 @@ class PoolAllocator implements Allocator {
       },
     });
     for (const { nodeId, assetId, source, reservedBytes } of grants) {
+      this.#dropPaused(Number(nodeId), Number(assetId));
       this.#openLease(Number(nodeId), { asset: Number(assetId), source, reservedBytes, nowMs });
       this.#desk.grant(Number(nodeId), Number(assetId), source, 0);
       this.#settleGranted(Number(assetId), nowMs);
@@ -229,7 +230,7 @@ class PoolAllocator implements Allocator {
 
   finished(node: number, asset: number, _claim: number, report: Report, nowMs: number): boolean {
     const state = this.#node(node);
-    const lease = this.#endLease(node, asset);
+    const lease = this.#endWork(node, asset);
     const { catalog } = this.#world;
     const sizeBytes = catalog.sizeBytes[asset]!;
     const isDeclared = catalog.hasDigest[asset] === 1;
@@ -267,7 +268,7 @@ class PoolAllocator implements Allocator {
 
   failed(node: number, asset: number, _claim: number, code: FailureCode, nowMs: number): void {
     const state = this.#node(node);
-    this.#endLease(node, asset);
+    this.#endWork(node, asset);
     if (failureClassOf(code) === "node") state.quota = loweredQuota(state.quota);
     if (code === "THROTTLED") this.#changeOrigin(asset, (origin) => recordThrottle(origin, nowMs, null));
     if (code === "ORIGIN_ERROR") this.#changeOrigin(asset, (origin) => recordFailure(origin, nowMs));
@@ -584,6 +585,22 @@ class PoolAllocator implements Allocator {
     return lease;
   }
 
+  /** As above; or, where the lease was reclaimed and its node was at it all the same, what it was. */
+  #endWork(node: number, asset: number): Lease {
+    const { stale } = this.#node(node);
+    const at = stale.findIndex((lease) => lease.asset === asset);
+    return at < 0 ? this.#endLease(node, asset) : stale.splice(at, 1)[0]!;
+  }
+
+  /** A node that is given anew what it keeps a part of begins it anew, as the server has it begin: under another name. */
+  #dropPaused(node: number, asset: number): void {
+    const { stale } = this.#node(node);
+    const at = stale.findIndex((lease) => lease.asset === asset);
+    if (at < 0) return;
+    stale.splice(at, 1);
+    this.#desk.cancel(node, asset);
+  }
+
   #reclaim(node: number, asset: number, nowMs: number): void {
     // The node may turn out to have it whole; its lease is over then in the better way.
     this.#desk.cancel(node, asset);
@@ -598,6 +615,8 @@ class PoolAllocator implements Allocator {
    */
   #regrantStale(node: number, nowMs: number): void {
     const state = this.#node(node);
+    // All of them first: a node goes on with whatever it has in hand, and of these it has no lease.
+    for (const { asset } of state.stale.slice()) this.#desk.pause(node, asset);
     const { stale } = state;
     state.stale = [];
     for (const lease of stale) {
@@ -614,7 +633,6 @@ class PoolAllocator implements Allocator {
         this.#desk.goOnWith(node, asset);
       } else {
         state.stale.push(lease);
-        this.#desk.pause(node, asset);
       }
     }
     if (state.stale.length > 0) this.#planCheck(node, nowMs + IDLE_RETRY_MS);
