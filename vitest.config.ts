@@ -1,8 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Four projects, told apart by what a test needs:
- * unit (nothing), pg (a real PostgreSQL), story (real processes), slow (minutes of killing and restarting).
+ * Five projects, told apart by what a test needs: unit (nothing), pg (a real PostgreSQL), story (real processes), slow
+ * (minutes of killing and restarting), chaos (a whole fleet, killed by chance for minutes: by hand, as one that is found
+ * wanting is looked into with its seed).
  */
 export default defineConfig({
   test: {
@@ -29,10 +30,20 @@ export default defineConfig({
         test: {
           name: "story",
           include: ["apps/*/test/**/*.test.ts"],
-          exclude: ["**/*.slow.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.slow.test.ts", "**/*.chaos.test.ts", "**/node_modules/**"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "chaos",
+          include: ["apps/*/test/**/*.chaos.test.ts"],
+          globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
+          testTimeout: 400_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
         },
       },
       {
