@@ -13,6 +13,7 @@ import type { AppRouter } from "./router/index.ts";
 import { toDispatcherError, toTrpcError } from "./router/trpc.ts";
 import type { Context } from "./router/trpc.ts";
 import type { Actor } from "./services/authenticate.ts";
+import { assembleDependencies } from "./services/dependencies.ts";
 import type { Dependencies } from "./services/dependencies.ts";
 import { createServices } from "./services/index.ts";
 import type { Services } from "./services/index.ts";
@@ -35,7 +36,7 @@ function keyOf(request: FastifyRequest): string | null {
 
 /** Join the parts: services on a database, and the doors over them. Listens nowhere yet; no globals. */
 export function createApp(config: ServerConfig, db: Database, log: Log, random: () => number = Math.random): App {
-  const dependencies: Dependencies = { db, config, log, vetting: DEFAULT_VETTING, random };
+  const dependencies = assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random });
   const services = createServices(dependencies);
   const http = Fastify({
     bodyLimit: BODY_MAX_BYTES,

@@ -136,9 +136,11 @@ test("the books do not balance when a report is lost, a lease doubled or a byte 
   await database.sql`
     with d as (insert into datasets (key, priority, copies_min, copies_target, copies_max)
                values ('d', 5, 1, 1, 1) returning id),
-         o as (insert into origins (host) values ('origin.example:443') returning id)
-    insert into assets (dataset_id, path, url, scheme, origin_id, size_bytes, places_left, urgency)
-    select d.id, 'f' || n, 'https://origin.example/f' || n, 'https', o.id, 100, 1, 1 from d, o, generate_series(1, 2) n`;
+         o as (insert into origins (host) values ('origin.example:443') returning id),
+         a as (insert into assets (dataset_id, path, url, scheme, origin_id, size_bytes)
+               select d.id, 'f' || n, 'https://origin.example/f' || n, 'https', o.id, 100 from d, o, generate_series(1, 2) n
+               returning id, origin_id)
+    insert into standings (asset_id, origin_id, size_class, places_left, urgency) select id, origin_id, 6, 1, 1 from a`;
   await node.sync(1);
   node.finishAll();
   await node.sync(1);
@@ -168,8 +170,7 @@ test("the books do not balance when a report is lost, a lease doubled or a byte 
   );
   expect(
     await plant(
-      `drop index assignments_one_per_node;
-       insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at, reserved_bytes)
+      `insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at, reserved_bytes)
        select asset_id, node_id, operator_id, origin_id, 'granted', term + 1, now(), now(), 0 from assignments where state = 'stored'`,
     ),
   ).toContainEqual(expect.stringContaining("times on node"));

@@ -41,16 +41,21 @@ export async function loadCatalog(
   }
   await withoutIndexes(db, "assets", async () => {
     await sql`
-      insert into assets (dataset_id, path, url, scheme, origin_id, size_bytes, digest_algorithm, digest_hex,
-                          places_left, urgency)
+      insert into assets (dataset_id, path, url, scheme, origin_id, size_bytes, digest_algorithm, digest_hex)
       select 1, 'f' || n, 'https://origin.example/f' || n, 'https',
              case when ${obstacle === "saturated"} and n <= ${obstacles}::integer
                   then ${ORIGINS}::integer + 1 + n % ${SATURATED_ORIGINS}::integer else 1 + n % ${ORIGINS}::integer end,
              case when ${obstacle === "too big"} and n <= ${obstacles}::integer
                   then ${TOO_BIG_BYTES}::bigint else 1000 + n % 1000 end,
-             'sha256', encode(sha256(('f' || n)::bytea), 'hex'),
-             ${COPIES_TARGET}::integer, 3004500 + 1.0 / n
+             'sha256', encode(sha256(('f' || n)::bytea), 'hex')
         from generate_series(1, ${assets}::integer) n`;
+  });
+  await withoutIndexes(db, "standings", async () => {
+    await sql`
+      insert into standings (asset_id, origin_id, size_class, places_left, urgency)
+      select id, origin_id, floor(ln(size_bytes + 1.0::double precision) / ln(2.0::double precision)),
+             ${COPIES_TARGET}::integer, 3004500 + 1.0 / id
+        from assets`;
   });
   await sql.unsafe("vacuum (analyze)");
   await sql.unsafe("checkpoint");

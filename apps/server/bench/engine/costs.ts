@@ -1,4 +1,5 @@
 import { DEFAULT_VETTING } from "@dispatcher/core";
+import { assembleDependencies } from "../../src/services/dependencies.ts";
 import { createServices } from "../../src/services/index.ts";
 import { bareRate, claimBare, completeBare, loadBare } from "./bare-statements.ts";
 import { log, open, openForLoading } from "./bench-postgres.ts";
@@ -22,7 +23,9 @@ async function measure(run: Run): Promise<readonly Line[]> {
   const { url, nodes, name } = await prepareDatabase(run, "costs", { assets: isSmoke ? 4_000 : 200_000, fleet: 4 });
   stack.defer(() => postgres.drop(name));
   const clocked = clockStatements(stack.use(open(url)));
-  const services = createServices({ db: clocked.db, config, log, vetting: DEFAULT_VETTING, random: Math.random });
+  const services = createServices(
+    assembleDependencies({ db: clocked.db, config, log, vetting: DEFAULT_VETTING, random: Math.random }),
+  );
   const crew = makeCrew(nodes, throughServices(services), { inFlight: 1, perCall: PER_CALL });
   await warmUp(crew, forMs);
   await analyze(url);

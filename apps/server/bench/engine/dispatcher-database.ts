@@ -1,5 +1,6 @@
 import { DEFAULT_VETTING } from "@dispatcher/core";
 import { migrate } from "../../src/db/migrate.ts";
+import { assembleDependencies } from "../../src/services/dependencies.ts";
 import { createServices } from "../../src/services/index.ts";
 import { log, openForLoading } from "./bench-postgres.ts";
 import { loadCatalog } from "./catalog.ts";
@@ -25,7 +26,9 @@ export async function prepareDatabase(
   await using db = openForLoading(url);
   await migrate(db, { log });
   await loadCatalog(db, catalog);
-  const services = createServices({ db, config, log, vetting: DEFAULT_VETTING, random: Math.random });
+  const services = createServices(
+    assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random: Math.random }),
+  );
   const nodes = await joinFleet(db, services, fleet);
   return { name, url, nodes };
 }

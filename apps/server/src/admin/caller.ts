@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import { createCaller } from "../router/index.ts";
 import type { AppRouter } from "../router/index.ts";
 import { toDispatcherError } from "../router/trpc.ts";
+import { assembleDependencies } from "../services/dependencies.ts";
 import { createServices } from "../services/index.ts";
 import type { Storage } from "../storage.ts";
 
@@ -15,7 +16,9 @@ export type Caller = ReturnType<typeof createCaller>;
 export type RouterInputs = inferRouterInputs<AppRouter>;
 
 export function createAdminCaller(config: ServerConfig, { db }: Storage, log: Log): Caller {
-  const services = createServices({ db, config, log, vetting: DEFAULT_VETTING, random: Math.random });
+  const services = createServices(
+    assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random: Math.random }),
+  );
   return createCaller({ services, log, actor: { kind: "admin" }, network: null });
 }
 

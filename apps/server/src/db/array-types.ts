@@ -47,10 +47,15 @@ function arrayType(oids: readonly [number, ...number[]], element: Codec): ArrayT
   };
 }
 
+/** Text in which nothing has a meaning of its own; NULL is told from it by its letters. */
+const PLAIN = /^[0-9.+-]+$/;
+
 function formatArray(values: readonly unknown[], element: Codec): string {
   const items = values.map((value) => {
     if (value === undefined) throw new TypeError("An array given to a statement has an undefined element.");
-    return value === null ? "null" : `"${element.serialize(value).replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+    if (value === null) return "null";
+    const text = element.serialize(value);
+    return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
   });
   return `{${items.join(",")}}`;
 }

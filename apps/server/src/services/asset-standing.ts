@@ -1,7 +1,7 @@
 import { compareIds, independentCopies, isPresent, placesLeft, urgencyOf, weighCopies } from "@dispatcher/core";
-import type { AssetId, CopyOnNode, Holder, VettingRule } from "@dispatcher/core";
-import { lockAssets, readHolders, updateAssetStandings } from "../db/queries/assets.ts";
-import type { AssetFacts, AssetStanding, HolderRow } from "../db/queries/assets.ts";
+import type { AssetId, CopyOnNode, Holder, UrgencyFacts, VettingRule } from "@dispatcher/core";
+import { lockAssets, readHolders, updateStandings } from "../db/queries/standings.ts";
+import type { AssetFacts, AssetStanding, HolderRow } from "../db/queries/standings.ts";
 import { updateReplicaWeights } from "../db/queries/assignments.ts";
 import type { ReplicaWeight } from "../db/queries/assignments.ts";
 import type { Sql } from "../db/database.ts";
@@ -42,66 +42,60 @@ function weigh(rows: readonly HolderRow[]): {
   return { rows: weighed, changes };
 }
 
-function standingOf(
-  asset: AssetFacts,
-  rows: readonly HolderRow[],
-  { nowMs, lastTerm }: { readonly nowMs: number; readonly lastTerm: number },
-): AssetStanding {
-  const holders = toHolders(rows);
-  const urgency = urgencyOf(
-    {
-      // With the open leases: an asset that somebody fetches is behind one that nobody does.
-      independentCopies: independentCopies(holders),
-      copies: asset.copies,
-      priority: asset.priority,
-      rank: asset.rank,
-      removeByMs: asset.removeByMs,
-      askedForAtMs: asset.createdAtMs,
-    },
-    nowMs,
-  );
+/** How the asset stands by the copies there are, whatever is on its way. */
+function standingOf(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): AssetStanding {
+  const copies = toHolders(rows.filter((row) => row.replica !== null));
+  const urgency = urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(copies) }, nowMs);
   return {
     id: asset.id,
-    independentCopies: independentCopies(toHolders(rows.filter((row) => row.replica !== null))),
-    placesLeft: placesLeft(holders, asset.copies),
+    independentCopies: independentCopies(copies),
+    placesLeft: placesLeft(copies, asset.copies),
     urgency: urgency.value,
     dueAtMs: urgency.changesAtMs,
-    lastTerm,
   };
+}
+
+/** What the urgency of an asset follows from, but for its copies. */
+export function urgencyFactsOf(asset: AssetFacts): Omit<UrgencyFacts, "independentCopies"> {
+  const { copies, priority, rank, removeByMs, createdAtMs } = asset;
+  return { copies, priority, rank, removeByMs, askedForAtMs: createdAtMs };
 }
 
 /**
  * Write what follows from the holders of assets: the worth of copies, independent copies, places left, urgency. The assets
- * are locked, and `holders` are all that they have now. `terms` has the last term of those granted in this transaction.
- * O(assets + their holders), in two statements.
+ * are locked, and `holders` are all that they have now. Answers these with their worth. O(assets + their holders), in two
+ * statements.
  */
 export async function writeAssetStandings(
   sql: Sql,
   assets: readonly AssetFacts[],
   {
     holders,
-    terms,
     nowMs,
+    isRenewal = false,
   }: {
     readonly holders: ReadonlyMap<AssetId, readonly HolderRow[]>;
-    readonly terms?: ReadonlyMap<AssetId, number>;
     readonly nowMs: number;
+    readonly isRenewal?: boolean;
   },
-): Promise<void> {
+): Promise<ReadonlyMap<AssetId, readonly HolderRow[]>> {
   const changes: ReplicaWeight[] = [];
+  const rowsByAsset = new Map<AssetId, readonly HolderRow[]>();
   const standings = assets.map((asset) => {
     const weighed = weigh(holders.get(asset.id) ?? []);
     changes.push(...weighed.changes);
-    return standingOf(asset, weighed.rows, { nowMs, lastTerm: terms?.get(asset.id) ?? asset.lastTerm });
+    rowsByAsset.set(asset.id, weighed.rows);
+    return standingOf(asset, weighed.rows, nowMs);
   });
   await updateReplicaWeights(sql, changes);
-  await updateAssetStandings(sql, standings);
+  await updateStandings(sql, standings, { isRenewal });
+  return rowsByAsset;
 }
 
 /** So many assets at once: bounds the statement, not the work. */
 const CHUNK = 1000;
 
-/** As `writeAssetStandings`, of assets that are neither locked nor read yet. */
+/** As `writeAssetStandings`, of assets that are neither locked nor read yet, whether or not they were marked as due. */
 export async function refreshAssetStandings(
   sql: Sql,
   assetIds: Iterable<AssetId>,
@@ -112,6 +106,6 @@ export async function refreshAssetStandings(
     const assets = await lockAssets(sql, ids.slice(start, start + CHUNK));
     const assetIdsHere = assets.map((asset) => asset.id);
     const holders = Map.groupBy(await readHolders(sql, assetIdsHere, vetting), (row) => row.assetId);
-    await writeAssetStandings(sql, assets, { holders, nowMs });
+    await writeAssetStandings(sql, assets, { holders, nowMs, isRenewal: true });
   }
 }

@@ -1,7 +1,8 @@
-import type { LeaseTimes, LifeThresholds, OriginBudget, VettingRule } from "@dispatcher/core";
+import type { VettingRule } from "@dispatcher/core";
 import type { ServerConfig } from "../config.ts";
 import type { Database } from "../db/database.ts";
 import type { Log } from "../log.ts";
+import { Feeder } from "./feeder/feeder.ts";
 
 /** What every use case stands on. */
 export type Dependencies = {
@@ -11,32 +12,13 @@ export type Dependencies = {
   readonly vetting: VettingRule;
   /** 0 up to 1; for jitter alone, never for a decision. */
   readonly random: () => number;
+  /** What may be given out; one for each process. */
+  readonly feeder: Feeder;
 };
 
-export function leaseTimesOf(config: ServerConfig): LeaseTimes {
-  return {
-    minMs: config.DISPATCHER_LEASE_MIN_MS,
-    graceMs: config.DISPATCHER_LEASE_GRACE_MS,
-    capMs: config.DISPATCHER_LEASE_CAP_MS,
-  };
-}
-
-/** The budget of origins that have none of their own. */
-export function originBudgetOf(config: ServerConfig): OriginBudget {
-  return {
-    concurrencyMax: config.DISPATCHER_ORIGIN_CONCURRENCY,
-    requestsPerMinute: config.DISPATCHER_ORIGIN_REQUESTS_PER_MINUTE,
-  };
-}
-
-/** Suspect follows from the sync interval; an offline threshold below it wins. */
-export function lifeThresholdsOf(config: ServerConfig): LifeThresholds {
-  return {
-    suspectMs: Math.min(3 * config.DISPATCHER_SYNC_INTERVAL_MS, config.DISPATCHER_NODE_OFFLINE_MS),
-    offlineMs: config.DISPATCHER_NODE_OFFLINE_MS,
-    lostMs: config.DISPATCHER_NODE_LOST_MS,
-    retiredMs: config.DISPATCHER_NODE_RETIRED_MS,
-  };
+/** All of it, from what the process has opened. */
+export function assembleDependencies(parts: Omit<Dependencies, "feeder">): Dependencies {
+  return { ...parts, feeder: new Feeder(parts) };
 }
 
 /** `baseMs` up or down by at most a tenth, so that a fleet does not speak in one voice. */

@@ -132,8 +132,8 @@ test("a threat that comes nearer raises the urgency when its time has come", asy
   expect(await renewStandings(dispatcher.dependencies, 10)).toBe(0);
   const before = (await dispatcher.services.listAssets({ limit: 1 })).assets[0]?.urgency ?? 0;
   // Nine days pass: the date is nine days nearer.
-  await dispatcher.sql`update assets set remove_by = remove_by - interval '9.5 days', standing_due_at = standing_due_at - interval '9.5 days'
-                        where remove_by is not null`;
+  await dispatcher.sql`update assets set remove_by = remove_by - interval '9.5 days'`;
+  await dispatcher.sql`update standings set due_at = due_at - interval '9.5 days'`;
   expect(await renewStandings(dispatcher.dependencies, 10)).toBe(1);
   expect((await dispatcher.services.listAssets({ limit: 1 })).assets[0]?.urgency).toBeGreaterThan(before + 9_000);
 });
@@ -192,8 +192,10 @@ test("an import does not hold up reports on its origins", async () => {
   if (grant === undefined) throw new Error("a grant");
   await dispatcher.dependencies.db.transaction(async (sql) => {
     // As an import does: rows that refer to the origin, not committed yet.
-    await sql`insert into assets (dataset_id, path, url, scheme, origin_id, places_left, urgency)
-              select 1, 'new', 'https://origin.example/new', 'https', id, 0, 1 from origins`;
+    await sql`insert into assets (dataset_id, path, url, scheme, origin_id)
+              select 1, 'new', 'https://origin.example/new', 'https', id from origins`;
+    await sql`insert into standings (asset_id, origin_id, size_class, places_left, urgency)
+              select id, origin_id, -1, 0, 1 from assets where path = 'new'`;
     const reply = await node.sync({ finished: [finished(grant)] });
     expect(reply.reports).toMatchObject([{ outcome: "accepted" }]);
   });

@@ -2,16 +2,12 @@ import { asPriority, placesLeft, urgencyOf } from "@dispatcher/core";
 import type { AssetId, Digest, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../db/database.ts";
-import {
-  findKnownAssets,
-  insertAssets,
-  markDatasetDue,
-  updateAssetFacts,
-  upsertDataset,
-} from "../db/queries/assets.ts";
+import { findKnownAssets, insertAssets, updateAssetFacts, upsertDataset } from "../db/queries/assets.ts";
 import type { AssetToWrite, DatasetRow, KnownAsset } from "../db/queries/assets.ts";
+import { appendEvents } from "../db/queries/events.ts";
 import { ensureOrigins } from "../db/queries/origins.ts";
 import { readDatabaseTime } from "../db/queries/service-state.ts";
+import { markDatasetDue } from "../db/queries/standings.ts";
 import type { AssetImportInput, AssetImportOutput } from "../wire/asset.ts";
 import { refreshAssetStandings } from "./asset-standing.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -117,6 +113,10 @@ export async function importAssets({ db, config, vetting }: Dependencies, input:
     const changedIds = [...insertedIds, ...sorted.changed.map((asset) => asset.id)];
     await refreshAssetStandings(sql, changedIds, { vetting, nowMs });
     if (dataset.isChanged) await markDatasetDue(sql, dataset.id);
+    if (changedIds.length > 0 || dataset.isChanged) {
+      const detail = { dataset: key, taken: insertedIds.length, updated: sorted.changed.length };
+      await appendEvents(sql, [{ kind: "assets.imported", actor: "admin", assetIds: changedIds, detail }]);
+    }
     return {
       taken: insertedIds.length,
       updated: sorted.changed.length,

@@ -1,8 +1,9 @@
 import { countsAsHolder, lifeAfterSilence } from "@dispatcher/core";
-import { markNodesAssetsDue } from "../db/queries/assets.ts";
+import { appendEvents } from "../db/queries/events.ts";
+import { markNodesAssetsDue } from "../db/queries/standings.ts";
 import { findSilentNodes, lockNodes, moveNodeLife } from "../db/queries/nodes.ts";
-import { lifeThresholdsOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { lifeThresholdsOf } from "./settings.ts";
 
 /**
  * Move nodes that have been silent on through their life: suspect, offline, lost, retired. When one becomes lost, what it
@@ -21,6 +22,9 @@ export async function moveSilentNodes({ db, config, log, vetting }: Dependencies
       if (countsAsHolder(life) && !countsAsHolder(next)) {
         await markNodesAssetsDue(sql, id);
       }
+      await appendEvents(sql, [
+        { kind: "node.moved", actor: "server", nodeId: id, detail: { from: life, to: next, silentMs } },
+      ]);
       return true;
     });
     if (!isMoved) continue;

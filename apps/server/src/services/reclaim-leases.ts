@@ -13,8 +13,9 @@ import {
 } from "@dispatcher/core";
 import type { AssetId, Assignment, AssignmentId, NodeId } from "@dispatcher/core";
 import type { Sql } from "../db/database.ts";
-import { lockAssets, readHolders } from "../db/queries/assets.ts";
-import type { AssetFacts, HolderRow } from "../db/queries/assets.ts";
+import { appendEvents } from "../db/queries/events.ts";
+import { lockAssets, readHolders } from "../db/queries/standings.ts";
+import type { AssetFacts, HolderRow } from "../db/queries/standings.ts";
 import {
   findOverdue,
   readAssignmentsOfNodes,
@@ -22,12 +23,12 @@ import {
   updateAssignments,
 } from "../db/queries/assignments.ts";
 import type { StoredAssignment } from "../db/queries/assignments.ts";
-import { ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
+import { leasesOf, ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import { readMercy } from "../db/queries/service-state.ts";
-import { refreshAssetStandings, toHolders } from "./asset-standing.ts";
-import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
+import { toHolders } from "./asset-standing.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { leaseTimesOf, originBudgetOf } from "./settings.ts";
 
 type Pick = { readonly id: AssignmentId; readonly nodeId: NodeId };
 
@@ -52,11 +53,8 @@ async function endLeases(
   const nowMs = nodes[0]?.nowMs;
   if (nowMs === undefined) return [];
   const nodeIds = nodes.map((node) => node.id);
-  const read = await readAssignmentsOfNodes(
-    sql,
-    nodeIds,
-    picks.map((pick) => pick.id),
-  );
+  const openIds = nodes.flatMap((node) => node.openIds);
+  const read = await readAssignmentsOfNodes(sql, nodeIds, [...new Set([...openIds, ...picks.map((pick) => pick.id)])]);
   const storedById = new Map(read.map((one) => [one.id, one]));
   const open = picks.flatMap(({ id }) => storedById.get(id) ?? []).filter((one) => isOpen(one.assignment));
   const assetIds = [...new Set(open.map((one) => one.assetId))];
@@ -83,19 +81,25 @@ async function endLeases(
     sql,
     ended.map(({ stored: { id }, assignment }) => ({ id, assignment })),
   );
+  const endedIds = new Set(ended.map((one) => one.stored.id));
+  const stillOpen = Map.groupBy(
+    read.flatMap(({ id, nodeId, assignment }) =>
+      isOpen(assignment) && !endedIds.has(id) ? [{ id, nodeId, assignment }] : [],
+    ),
+    (one) => one.nodeId,
+  );
   await updateNodes(
     sql,
     [...nodeById.values()].map((node) => ({
       ...node,
+      ...leasesOf(stillOpen.get(node.id)),
       quota: faulty.has(node.id) ? loweredQuota(node.quota) : node.quota,
     })),
   );
-  await refreshAssetStandings(
-    sql,
-    ended.map((one) => one.stored.assetId),
-    { vetting, nowMs },
-  );
   await updateOrigins(sql, origins);
+  const assetIdsEnded = ended.map((one) => one.stored.assetId);
+  const detail = { [ended[0]?.assignment.state ?? "ended"]: ended.map((one) => one.stored.id) };
+  await appendEvents(sql, [{ kind: "leases.ended", actor: "server", assetIds: assetIdsEnded, detail }]);
   return ended.map((one) => one.stored);
 }
 

@@ -39,29 +39,34 @@ import type {
   ByteLedger,
   FailureCode,
   NodeId,
+  OpenAssignment,
   Origin,
   OriginId,
 } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../db/database.ts";
-import { lockAssets, markNodesAssetsDue, readHolders, updateAssetsAfterFailure } from "../db/queries/assets.ts";
-import type { AssetFacts, HolderRow } from "../db/queries/assets.ts";
+import { appendEvents } from "../db/queries/events.ts";
+import type { NewEvent } from "../db/queries/events.ts";
+import { lockAssets, markNodesAssetsDue, readHolders, updateStandingsAfterFailure } from "../db/queries/standings.ts";
+import type { AssetFacts, HolderRow } from "../db/queries/standings.ts";
 import {
   dropReplicas,
   readAssignmentsOfNodes,
   readFailures,
   readHoldingsOfNodes,
+  readLastTerms,
   readReplicasOfNode,
   updateAssignments,
 } from "../db/queries/assignments.ts";
 import type { AssignmentChange, StoredAssignment } from "../db/queries/assignments.ts";
 import { ledgerOf, lockNodes, updateSyncedNodes } from "../db/queries/nodes.ts";
+import { leasesOf } from "../db/queries/nodes.ts";
 import type { NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import type { NodeSyncInput, NodeSyncOutput } from "../wire/node.ts";
 import { toHolders, writeAssetStandings } from "./asset-standing.ts";
-import { leaseTimesOf, originBudgetOf } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { leaseTimesOf, originBudgetOf } from "./settings.ts";
 
 type Input = z.output<typeof NodeSyncInput>;
 type Answer = z.output<typeof NodeSyncOutput>["reports"][number];
@@ -85,8 +90,10 @@ type Desk = {
   readonly origins: Map<OriginId, Origin>;
   readonly changed: Map<AssignmentId, Omit<AssignmentChange, "id">>;
   readonly failures: Map<AssetId, FailureCode[]>;
+  /** The last term of assets whose lease may be granted anew. */
   readonly terms: Map<AssetId, number>;
-  readonly touched: Set<AssetId>;
+  /** Assets of which somebody has a copy more. */
+  readonly copied: Set<AssetId>;
 };
 
 /** The node that speaks, as it changes. */
@@ -144,7 +151,6 @@ function endOpen(desk: Desk, speaker: Speaker, stored: StoredAssignment, next: A
     setHolder(desk, stored, null);
   }
   desk.changed.set(stored.id, message === undefined ? { assignment: next } : { assignment: next, message });
-  desk.touched.add(stored.assetId);
 }
 
 function find(desk: Desk, speaker: Speaker, id: AssignmentId): StoredAssignment {
@@ -236,6 +242,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
   speaker.verifiedCopies += 1;
   const { etag, lastModified } = report;
   desk.changed.set(stored.id, { assignment, copy: { sizeBytes, sha256, trust, etag, lastModified } });
+  desk.copied.add(asset.id);
   return "accepted";
 }
 
@@ -330,7 +337,7 @@ function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report:
   speaker.ledger = reserveBytes(speaker.ledger, bytes);
   speaker.openLeases += 1;
   desk.origins.set(stored.originId, takeSlots(origin, 1, nowMs));
-  const term = (desk.terms.get(asset.id) ?? asset.lastTerm) + 1;
+  const term = (desk.terms.get(asset.id) ?? 0) + 1;
   desk.terms.set(asset.id, term);
   const times = leaseTimesOf(config);
   const bytesLeft = Math.max(0, bytes - report.bytesDone);
@@ -343,7 +350,6 @@ function regrant(desk: Desk, speaker: Speaker, stored: StoredAssignment, report:
     bytesDone: report.bytesDone,
   });
   desk.changed.set(stored.id, { assignment });
-  desk.touched.add(asset.id);
   const state = report.bytesDone > 0 ? "running" : "granted";
   setHolder(desk, stored, holderOf(speaker, stored, { state, replica: null }));
   return "granted";
@@ -361,7 +367,7 @@ async function settleFailures(sql: Sql, desk: Desk): Promise<void> {
       jitter: random(),
     }),
   }));
-  await updateAssetsAfterFailure(sql, outcomes);
+  await updateStandingsAfterFailure(sql, outcomes);
 }
 
 /**
@@ -388,7 +394,7 @@ async function reconcileInventory(
   speaker.inventoryWanted = false;
 }
 
-function toSpeaker(node: NodeRow, input: Input, openLeases: number): Speaker {
+function toSpeaker(node: NodeRow, input: Input): Speaker {
   return {
     node,
     input,
@@ -397,7 +403,7 @@ function toSpeaker(node: NodeRow, input: Input, openLeases: number): Speaker {
     rateBytesPerS: node.rateBytesPerS,
     verifiedCopies: node.verifiedCopies,
     inventoryWanted: node.inventoryWanted || node.life === "lost",
-    openLeases,
+    openLeases: node.openIds.length,
     late: new Set(),
     paused: new Set(),
   };
@@ -413,23 +419,33 @@ async function openDesk(
   const nodeIds = calls.map(({ node }) => node.id);
   const ending = inputs.flatMap((input) => [...input.finished, ...input.failed, ...input.released]);
   const open = inputs.flatMap((input) => input.open);
-  const mentioned = await readAssignmentsOfNodes(
-    sql,
-    nodeIds,
-    [...ending, ...open].map((report) => report.assignmentId),
-  );
+  const openIds = calls.flatMap(({ node }) => node.openIds);
+  const reported = [...ending, ...open].map((report) => report.assignmentId);
+  const mentioned = await readAssignmentsOfNodes(sql, nodeIds, [...new Set([...openIds, ...reported])]);
   // Only reports that end or revive something look at the asset; plain progress touches no shared row.
   const involvedIds = new Set(
-    [...ending, ...open.filter((report) => report.wantBytes !== undefined)].map((report) => report.assignmentId),
+    [
+      ...inputs.flatMap((input) => [...input.finished, ...input.failed]),
+      ...open.filter((report) => report.wantBytes !== undefined),
+    ].map((report) => report.assignmentId),
   );
-  const involved = mentioned.filter(({ id, assignment }) => involvedIds.has(id) || assignment.state === "expired");
+  const reportedIds = new Set(reported);
+  const isRevived = ({ id, assignment }: StoredAssignment): boolean =>
+    assignment.state === "expired" && reportedIds.has(id);
+  const involved = mentioned.filter((one) => involvedIds.has(one.id) || isRevived(one));
   const assetIds = [...new Set(involved.map((one) => one.assetId))];
   const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
   const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
-  const held = assetIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, assetIds);
+  // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
+  const lateIds = [...new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId))];
+  const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
+  const terms = await readLastTerms(sql, [...new Set(involved.filter(isRevived).map((one) => one.assetId))]);
   const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
+  const endingIds = new Set(ending.map((report) => report.assignmentId));
   // Of the assignments, not of the assets: a catalog that was imported again may have moved these to another origin.
-  const originIds = new Set([...stored.values()].filter((one) => assets.has(one.assetId)).map((one) => one.originId));
+  const originIds = new Set(
+    [...held, ...mentioned.filter((one) => endingIds.has(one.id) || isRevived(one))].map((one) => one.originId),
+  );
   const origins = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
   return {
     dependencies,
@@ -441,14 +457,14 @@ async function openDesk(
     origins,
     changed: new Map(),
     failures: new Map(),
-    terms: new Map(),
-    touched: new Set(),
+    terms: new Map(terms),
+    copied: new Set(),
   };
 }
 
 /** Its sync has shown that the node lives: so it is seen in what follows from the holders of assets. */
 function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): void {
-  for (const assetId of desk.touched) {
+  for (const assetId of desk.copied) {
     const rows = desk.holders.get(assetId);
     if (rows?.some((row) => row.nodeId === id) !== true) continue;
     desk.holders.set(
@@ -464,18 +480,36 @@ export type Recorded = {
   readonly lateAssets: readonly AssetId[];
   /** Listed as open without a lease; to be kept, and listed again. */
   readonly paused: ReadonlySet<AssignmentId>;
+  /** What the node has open now. */
+  readonly open: readonly (Pick<StoredAssignment, "id"> & { readonly assignment: OpenAssignment })[];
+  readonly offeredBytes: number;
+  readonly inventoryWanted: boolean;
+};
+
+/** What a group of syncs came to, and what the process that wrote it knows without reading it. */
+export type RecordedGroup = {
+  /** For each call, in their order. */
+  readonly outcomes: readonly (Recorded | DispatcherError)[];
+  /** The database's clock. */
+  readonly nowMs: number;
+  readonly eventIds: readonly number[];
+  readonly origins: ReadonlyMap<OriginId, Origin>;
+  /** Assets with a copy more, with all their holders. */
+  readonly copied: readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
+  /** Assets that stand otherwise in another way. */
+  readonly otherwise: readonly AssetId[];
 };
 
 /**
- * Write down what a group of nodes says, each node once, in this transaction. For each call, in their order: what its
- * reports are answered, or the error that the node itself is refused with (KEY_INVALID when it has vanished meanwhile,
- * NODE_RETIRED), which touches none of the others. O(what is said), in a number of statements that does not grow with it.
+ * Write down what a group of nodes says, each node once, in this transaction. For each call: what its reports are answered,
+ * or the error that the node itself is refused with (KEY_INVALID when it has vanished meanwhile, NODE_RETIRED), which
+ * touches none of the others. O(what is said), in a number of statements that does not grow with it.
  */
 export async function recordReports(
   dependencies: Dependencies,
   sql: Sql,
   calls: readonly SyncCall[],
-): Promise<readonly (Recorded | DispatcherError)[]> {
+): Promise<RecordedGroup> {
   const rows = await lockNodes(
     sql,
     calls.map(({ nodeId }) => nodeId),
@@ -486,26 +520,24 @@ export async function recordReports(
     const node = nodeById.get(nodeId);
     return node === undefined || node.life === "retired" ? [] : [{ node, input, network }];
   });
-  if (present.length === 0) return calls.map(({ nodeId }) => refusalOf(nodeById.get(nodeId)));
+  if (present.length === 0) {
+    const outcomes = calls.map(({ nodeId }) => refusalOf(nodeById.get(nodeId)));
+    return { outcomes, nowMs: 0, eventIds: [], origins: new Map(), copied: [], otherwise: [] };
+  }
 
   const desk = await openDesk(dependencies, sql, present);
-  const openByNode = Map.groupBy(
-    [...desk.stored.values()].filter((one) => isOpen(one.assignment)),
-    (one) => one.nodeId,
-  );
-  const speakers = present.map(({ node, input }) => toSpeaker(node, input, openByNode.get(node.id)?.length ?? 0));
-  const recordedByNode = new Map<NodeId, Recorded>();
+  const speakers = present.map(({ node, input }) => toSpeaker(node, input));
+  const answersByNode = new Map<NodeId, readonly Answer[]>();
   for (const speaker of speakers) {
     const { input, node } = speaker;
     if (speaker.inventoryWanted && input.inventory !== undefined) {
       await reconcileInventory(sql, speaker, input.inventory);
     }
-    const answers = [
+    answersByNode.set(node.id, [
       ...input.finished.map((report) => answer(desk, speaker, report, recordFinished)),
       ...input.failed.map((report) => answer(desk, speaker, report, recordFailed)),
       ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
-    ];
-    recordedByNode.set(node.id, { answers, lateAssets: [...speaker.late], paused: speaker.paused });
+    ]);
   }
   // After all ends: what one node gives back, another that was away may go on with.
   for (const speaker of speakers) {
@@ -516,20 +548,78 @@ export async function recordReports(
     sql,
     [...desk.changed].map(([id, change]) => ({ id, ...change })),
   );
+  const openByNode = Map.groupBy(
+    [...desk.stored.values()].flatMap((one) => {
+      const assignment = currentOf(desk, one);
+      return isOpen(assignment) ? [{ id: one.id, nodeId: one.nodeId, assignment }] : [];
+    }),
+    (one) => one.nodeId,
+  );
   await updateSyncedNodes(
     sql,
     speakers.map(({ node: { id }, input, ledger, quota, rateBytesPerS, verifiedCopies, inventoryWanted }, place) => {
       const { freeBytes, agentVersion, schemes } = input;
       const said = { freeBytes, agentVersion, schemes, network: present[place]?.network ?? null };
-      return { id, ...ledger, quota, rateBytesPerS, verifiedCopies, inventoryWanted, ...said };
+      return {
+        id,
+        ...ledger,
+        quota,
+        rateBytesPerS,
+        verifiedCopies,
+        inventoryWanted,
+        ...leasesOf(openByNode.get(id)),
+        ...said,
+      };
     }),
   );
   await settleFailures(sql, desk);
   for (const speaker of speakers) showAsPresent(desk, speaker);
-  const touched = [...desk.assets.values()].filter((asset) => desk.touched.has(asset.id));
-  await writeAssetStandings(sql, touched, { holders: desk.holders, terms: desk.terms, nowMs: desk.nowMs });
+  const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
+  const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
   await updateOrigins(sql, desk.origins);
-  return calls.map(({ nodeId }) => recordedByNode.get(nodeId) ?? refusalOf(nodeById.get(nodeId)));
+  const changes = [...desk.changed].flatMap(([id, { assignment }]) => {
+    const stored = desk.stored.get(id);
+    // Progress alone is no event.
+    const isEvent = !isOpen(assignment) || stored?.assignment.state === "expired";
+    return stored === undefined || !isEvent ? [] : [{ stored, assignment }];
+  });
+  const eventIds = await appendEvents(sql, toEvents(changes));
+  return {
+    outcomes: calls.map(({ nodeId }) => {
+      const speaker = speakers.find(({ node }) => node.id === nodeId);
+      if (speaker === undefined) return refusalOf(nodeById.get(nodeId));
+      return {
+        answers: answersByNode.get(nodeId) ?? [],
+        lateAssets: [...speaker.late],
+        paused: speaker.paused,
+        open: openByNode.get(nodeId) ?? [],
+        offeredBytes: speaker.ledger.offeredBytes,
+        inventoryWanted: speaker.inventoryWanted,
+      };
+    }),
+    nowMs: desk.nowMs,
+    eventIds,
+    origins: desk.origins,
+    copied: copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] })),
+    otherwise: changes.map(({ stored }) => stored.assetId).filter((id) => !desk.copied.has(id)),
+  };
+}
+
+/** One event a node: which of its assignments came to which state. */
+function toEvents(
+  changes: readonly { readonly stored: StoredAssignment; readonly assignment: Assignment }[],
+): readonly NewEvent[] {
+  return [...Map.groupBy(changes, ({ stored }) => stored.nodeId)].map(([nodeId, ofNode]) => {
+    const detail: Record<string, AssignmentId[]> = {};
+    for (const { stored, assignment } of ofNode) (detail[assignment.state] ??= []).push(stored.id);
+    return {
+      kind: "node.reported",
+      actor: "node",
+      nodeId,
+      assetIds: ofNode.map(({ stored }) => stored.assetId),
+      detail,
+    };
+  });
 }
 
 function refusalOf(node: NodeRow | undefined): DispatcherError {

@@ -1,4 +1,5 @@
-import { findDueAssets } from "../db/queries/assets.ts";
+import { findDueAssets } from "../db/queries/standings.ts";
+import { appendEvents } from "../db/queries/events.ts";
 import { readDatabaseTime } from "../db/queries/service-state.ts";
 import { refreshAssetStandings } from "./asset-standing.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -13,6 +14,7 @@ export async function renewStandings({ db, vetting }: Dependencies, limit: numbe
   await db.transaction(async (sql) => {
     const nowMs = await readDatabaseTime(sql);
     await refreshAssetStandings(sql, due, { vetting, nowMs });
+    await appendEvents(sql, [{ kind: "assets.renewed", actor: "server", assetIds: due }]);
   });
   return due.length;
 }

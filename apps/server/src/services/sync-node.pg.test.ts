@@ -323,7 +323,7 @@ describe("failures", () => {
     expect(refusal?.retryAfterMs).toBeGreaterThan(80_000);
     const [origin] = await dispatcher.sql<{ concurrency: number }[]>`select concurrency from origins`;
     expect(origin?.concurrency).toBe(5);
-    expect(await dispatcher.sql`select 1 from assets where retry_at is not null`).toHaveLength(0);
+    expect(await dispatcher.sql`select 1 from standings where retry_at is not null`).toHaveLength(0);
   });
 
   test("the fifth failure in a row opens the breaker of an origin", async () => {
@@ -369,7 +369,7 @@ describe("failures", () => {
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     await ada.sync({ failed: [failed(only(await ada.claim()), "STALLED")] });
-    await dispatcher.sql`update assets set retry_at = now()`;
+    await dispatcher.sql`update standings set retry_at = now()`;
     const ben = await dispatcher.join("ben");
     expect(await ada.claim()).toEqual([]);
     expect(await ben.claim()).toHaveLength(1);
@@ -488,7 +488,7 @@ describe("time", () => {
     // Its quota was halved for the leases that ran out.
     const back = await node.sync({ open: listed });
     expect(back).toMatchObject({ leases: [{ assignmentId: one.assignmentId }], cancels: [] });
-    await dispatcher.sql`update assets set state = 'withdrawn' where id = ${two.asset.id}`;
+    await dispatcher.sql`update standings set state = 'withdrawn' where asset_id = ${two.asset.id}`;
     const told = await node.sync({ open: [open({ ...one, term: 2 }, 40), open(two, 40)] });
     expect(told.cancels).toMatchObject([{ assignmentId: two.assignmentId }]);
   });
@@ -685,7 +685,7 @@ describe("catalogs that change and nodes that come back", () => {
     const second = only(await ben.claim());
     await ada.sync({ failed: [failed(first, "STALLED")] });
     await ben.sync({ failed: [failed(second, "THROTTLED")] });
-    expect(await dispatcher.sql`select 1 from assets where retry_at > now()`).toHaveLength(1);
+    expect(await dispatcher.sql`select 1 from standings where retry_at > now()`).toHaveLength(1);
   });
 
   test("volunteers are named to administrators alone", async () => {

@@ -1,26 +1,25 @@
 import { DispatcherError } from "@dispatcher/core";
-import type { Refusal } from "@dispatcher/core";
+import type { NodeId } from "@dispatcher/core";
 import type { z } from "zod";
-import { readOpenGrants } from "../db/queries/assignments.ts";
+import { readGrants } from "../db/queries/assignments.ts";
 import type { OpenGrant } from "../db/queries/assignments.ts";
-import { readNodeStandings } from "../db/queries/nodes.ts";
 import { RefusalShape } from "../wire/node.ts";
 import type { NodeSyncOutput } from "../wire/node.ts";
 import { withJitter } from "./dependencies.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { grantAssignments } from "./grant-assignments.ts";
+import type { Granted } from "./grant-assignments.ts";
 import { cancelSurplus } from "./reclaim-leases.ts";
 import { recordReports } from "./record-reports.ts";
-import type { Recorded, SyncCall } from "./record-reports.ts";
+import type { Recorded, RecordedGroup, SyncCall } from "./record-reports.ts";
 
 /** What a node is answered. */
 export type SyncReply = z.output<typeof NodeSyncOutput>;
-type NodeStanding = Awaited<ReturnType<typeof readNodeStandings>>[number];
 
 /**
- * The one call of a node, for a group of nodes: write down what they say, give them work, tell them what they hold. The
- * steps are transactions of their own, and the replies are read from what is committed: when a reply is lost, the next
- * sync brings the same grants again. For each call, in their order, its reply or the error it is refused with: NODE_RETIRED,
+ * The one call of a node, for a group of nodes: write down what they say, give them work, tell them what they hold. Reports
+ * and grants are transactions of their own, and the replies say what these committed; when a reply is lost, the next sync
+ * brings the same grants again. For each call, in their order, its reply or the error it is refused with: NODE_RETIRED,
  * KEY_INVALID.
  * @throws DispatcherError DATABASE_UNAVAILABLE
  */
@@ -29,9 +28,11 @@ export async function syncNodes(
   calls: readonly SyncCall[],
 ): Promise<readonly (SyncReply | DispatcherError)[]> {
   const { db } = dependencies;
-  const recorded = await db.transaction((sql) => recordReports(dependencies, sql, calls));
+  const begunAt = performance.now();
+  const group = await db.transaction((sql) => recordReports(dependencies, sql, calls));
+  applyToFeeder(dependencies, group);
   const spoken = calls.flatMap((call, place) => {
-    const record = recorded[place];
+    const record = group.outcomes[place];
     return record === undefined || record instanceof DispatcherError ? [] : [{ call, record }];
   });
   await cancelSurplus(
@@ -40,23 +41,46 @@ export async function syncNodes(
   );
   for (const { call, record } of spoken) logReports(dependencies, call, record);
 
-  const refusalByNode = await grantAssignments(
+  const grantedByNode = await grantAssignments(
     dependencies,
-    spoken.flatMap(({ call: { nodeId, input } }) => (input.wants > 0 ? [{ nodeId, wants: input.wants }] : [])),
+    spoken.flatMap(({ call: { nodeId, input }, record }) =>
+      input.wants > 0 ? [{ nodeId, wants: input.wants, openBytes: openBytesOf(record) }] : [],
+    ),
   );
-  const nodeIds = spoken.map(({ call }) => call.nodeId);
-  const openByNode = Map.groupBy(await readOpenGrants(db.sql, nodeIds), (grant) => grant.nodeId);
-  const standingByNode = new Map((await readNodeStandings(db.sql, nodeIds)).map((standing) => [standing.id, standing]));
+  const unheardOf = await readUnheardOf(dependencies, spoken);
+  // Its clock has gone on since it was read; leases are told with the time as of now.
+  const nowMs = Math.round(group.nowMs + performance.now() - begunAt);
   return calls.map((call, place) => {
-    const record = recorded[place];
-    const standing = standingByNode.get(call.nodeId);
+    const record = group.outcomes[place];
     if (record instanceof DispatcherError) return record;
-    if (record === undefined || standing === undefined) {
-      return new DispatcherError("KEY_INVALID", "This node is not known here any more.");
-    }
-    const refusal = refusalByNode.get(call.nodeId) ?? null;
-    return replyTo(dependencies, call, { record, refusal, open: openByNode.get(call.nodeId) ?? [], standing });
+    if (record === undefined) throw new Error("A sync was left without an outcome.");
+    const granted = grantedByNode.get(call.nodeId) ?? { grants: [], refusal: null };
+    return replyTo(dependencies, call, { record, granted, unheardOf: unheardOf.get(call.nodeId) ?? [], nowMs });
   });
+}
+
+/** What this process has written, its view of the queues knows at once. */
+function applyToFeeder({ feeder }: Dependencies, group: RecordedGroup): void {
+  feeder.own(group.eventIds);
+  feeder.putOrigins(group.origins);
+  for (const { asset, holders } of group.copied) feeder.putCopied(asset, holders, group.nowMs);
+  feeder.markStale(group.otherwise);
+}
+
+function openBytesOf({ open }: Recorded): number {
+  return open.reduce((sum, { assignment }) => sum + Math.max(0, assignment.reservedBytes - assignment.bytesDone), 0);
+}
+
+/** Leases that a node does not list: the reply that granted them was lost. */
+async function readUnheardOf(
+  { db }: Dependencies,
+  spoken: readonly { readonly call: SyncCall; readonly record: Recorded }[],
+): Promise<ReadonlyMap<NodeId, readonly OpenGrant[]>> {
+  const ids = spoken.flatMap(({ call, record }) => {
+    const listed = new Set(call.input.open.map((report) => report.assignmentId));
+    return record.open.map(({ id }) => id).filter((id) => !listed.has(id));
+  });
+  return Map.groupBy(await readGrants(db.sql, ids), (grant) => grant.nodeId);
 }
 
 function logReports({ log }: Dependencies, { nodeId, input }: SyncCall, { answers }: Recorded): void {
@@ -73,35 +97,30 @@ function replyTo(
   { input }: SyncCall,
   told: {
     readonly record: Recorded;
-    readonly refusal: Refusal | null;
-    readonly open: readonly OpenGrant[];
-    readonly standing: NodeStanding;
+    readonly granted: Granted;
+    readonly unheardOf: readonly OpenGrant[];
+    readonly nowMs: number;
   },
 ): SyncReply {
-  const { record, refusal, open, standing } = told;
-  const knownIds = new Set(input.open.map((report) => report.assignmentId));
-  const openIds = new Set(open.map((grant) => grant.assignmentId));
+  const { record, granted, unheardOf, nowMs } = told;
+  const openById = new Map(record.open.map(({ id, assignment }) => [id, assignment]));
   return {
-    nowMs: standing.nowMs,
+    nowMs,
     nextSyncMs: withJitter(config.DISPATCHER_SYNC_INTERVAL_MS, random),
     reports: [...record.answers],
-    leases: open
-      .filter((grant) => knownIds.has(grant.assignmentId))
-      .map(({ assignmentId, term, expiresAtMs, reservedBytes }) => ({
-        assignmentId,
-        term,
-        expiresAtMs,
-        reservedBytes,
-      })),
-    grants: open
-      .filter((grant) => !knownIds.has(grant.assignmentId))
-      .map(({ nodeId: _node, ...grant }) => ({ ...grant })),
+    leases: input.open.flatMap(({ assignmentId }) => {
+      const lease = openById.get(assignmentId);
+      if (lease === undefined) return [];
+      const { term, expiresAtMs, reservedBytes } = lease;
+      return [{ assignmentId, term, expiresAtMs, reservedBytes }];
+    }),
+    grants: [...unheardOf, ...granted.grants].map(({ nodeId: _node, ...grant }) => ({ ...grant })),
     cancels: input.open
-      .filter(({ assignmentId }) => !openIds.has(assignmentId) && !record.paused.has(assignmentId))
+      .filter(({ assignmentId }) => !openById.has(assignmentId) && !record.paused.has(assignmentId))
       .map(({ assignmentId }) => ({ assignmentId, reason: "The lease is over and the copy is not needed any more." })),
-    refusal: refusal === null ? null : RefusalShape.parse(refusal),
-    inventoryWanted: standing.inventoryWanted,
-    message: offerMessage(input.offeredBytes, standing.offeredBytes),
+    refusal: granted.refusal === null ? null : RefusalShape.parse(granted.refusal),
+    inventoryWanted: record.inventoryWanted,
+    message: offerMessage(input.offeredBytes, record.offeredBytes),
   };
 }
 

@@ -33,14 +33,23 @@ export async function findImbalances(sql: Sql, concurrencyDefault: number): Prom
       from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
      where x.state in ('granted', 'running', 'stored') group by x.asset_id, d.copies_max having count(*) > d.copies_max
     union all
-    select 'asset ' || a.id || ' says ' || a.independent_copies || ' copies and has ' || count(distinct r.operator_id)
-      from assets a
+    select 'asset ' || s.asset_id || ' says ' || s.independent_copies || ' copies and has ' || count(distinct r.operator_id)
+      from standings s
       left join (select r.* from replicas r join nodes n on n.id = r.node_id
-                  where r.counts and n.life not in ('lost', 'retired') and not n.inventory_wanted) r on r.asset_id = a.id
-     group by a.id having a.independent_copies <> count(distinct r.operator_id)
+                  where r.counts and n.life not in ('lost', 'retired') and not n.inventory_wanted) r
+        on r.asset_id = s.asset_id
+     group by s.asset_id having s.independent_copies <> count(distinct r.operator_id)
     union all
-    select 'asset ' || a.id || ' is at term ' || a.last_term || ' and was granted at ' || max(x.term)
-      from assets a join assignments x on x.asset_id = a.id
-     group by a.id having a.last_term < max(x.term)`;
+    select 'asset ' || a.id || ' has no standing' from assets a
+     where not exists (select from standings s where s.asset_id = a.id)
+    union all
+    select 'node ' || n.id || ' lists ' || n.open_assignments::text || ' as open, until ' || coalesce(n.lease_due_at::text, 'never')
+           || ', and has ' || coalesce(x.ids::text, '{}') || ' until ' || coalesce(x.due_at::text, 'never')
+      from nodes n
+      left join (select node_id, array_agg(id order by id) as ids, min(lease_expires_at) as due_at
+                   from assignments where lease_expires_at is not null group by node_id) x on x.node_id = n.id
+     where (select coalesce(array_agg(id order by id), '{}') from unnest(n.open_assignments) as open(id))
+             <> coalesce(x.ids, '{}')
+        or abs(extract(epoch from coalesce(n.lease_due_at, 'epoch') - coalesce(x.due_at, 'epoch'))) > 0.01`;
   return rows.map((row) => row.fault);
 }

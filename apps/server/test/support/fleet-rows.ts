@@ -41,9 +41,10 @@ export async function readFleetRows(sql: Sql): Promise<FleetRows> {
       join nodes n on n.id = x.node_id
       left join replicas r on r.assignment_id = x.id`;
   const assets = await sql<AssetRow[]>`
-    select a.id::text as id, a.state, a.last_term as "lastTerm", d.copies_target as "copiesTarget",
+    select a.id::text as id, s.state, coalesce(x.term, 0) as "lastTerm", d.copies_target as "copiesTarget",
            d.copies_max as "copiesMax"
-      from assets a join datasets d on d.id = a.dataset_id`;
+      from assets a join standings s on s.asset_id = a.id join datasets d on d.id = a.dataset_id
+      left join (select asset_id, max(term) as term from assignments group by asset_id) x on x.asset_id = a.id`;
   return { assignments, assets, origins: await readBudgets(sql) };
 }
 
@@ -69,10 +70,11 @@ export type Backlog = { readonly made: number; readonly missingByOrigin: Readonl
 
 export async function readBacklog(sql: Sql): Promise<Backlog> {
   const rows = await sql<{ host: string; made: number; missing: number }[]>`
-    select o.host, coalesce(sum(a.independent_copies), 0)::bigint as made,
-           coalesce(sum(greatest(d.copies_target - a.independent_copies, 0)), 0)::bigint as missing
+    select o.host, coalesce(sum(s.independent_copies), 0)::bigint as made,
+           coalesce(sum(greatest(d.copies_target - s.independent_copies, 0)), 0)::bigint as missing
       from origins o
       left join assets a on a.origin_id = o.id
+      left join standings s on s.asset_id = a.id
       left join datasets d on d.id = a.dataset_id
      group by o.host`;
   return {
@@ -84,8 +86,8 @@ export async function readBacklog(sql: Sql): Promise<Backlog> {
 /** Assets that do not yet have the copies they should. */
 export async function findUndone(sql: Sql, limit: number): Promise<readonly string[]> {
   const rows = await sql<{ id: string }[]>`
-    select a.id::text as id from assets a join datasets d on d.id = a.dataset_id
-     where a.independent_copies < d.copies_target limit ${limit}`;
+    select a.id::text as id from assets a join standings s on s.asset_id = a.id join datasets d on d.id = a.dataset_id
+     where s.independent_copies < d.copies_target limit ${limit}`;
   return rows.map((row) => row.id);
 }
 

@@ -116,10 +116,10 @@ export class Rescue implements AsyncDisposable {
   /** How each asset stands, by path. */
   async assets(): Promise<ReadonlyMap<string, AssetRow>> {
     const rows = await this.sql<AssetRow[]>`
-      select a.path, a.state, a.independent_copies as copies,
+      select a.path, s.state, s.independent_copies as copies,
              coalesce(array_to_json((select array_agg(x.failure_code order by x.id) from assignments x
                                       where x.asset_id = a.id and x.state = 'failed')), '[]') as failures
-        from assets a`;
+        from assets a join standings s on s.asset_id = a.id`;
     return new Map(rows.map((row) => [row.path, row]));
   }
 

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import type { z } from "zod";
 import { readConfig } from "../../src/config.ts";
 import type { Sql } from "../../src/db/database.ts";
+import { assembleDependencies } from "../../src/services/dependencies.ts";
 import type { Dependencies } from "../../src/services/dependencies.ts";
 import { createServices } from "../../src/services/index.ts";
 import type { Services } from "../../src/services/index.ts";
@@ -68,13 +69,13 @@ export class TestDispatcher implements AsyncDisposable {
       DISPATCHER_RESTART_MERCY_MS: "0",
       ...env,
     });
-    this.dependencies = {
+    this.dependencies = assembleDependencies({
       db: database.db,
       config,
       log: pino({ level: "silent" }),
       vetting: DEFAULT_VETTING,
       random: () => 0.5,
-    };
+    });
     this.services = createServices(this.dependencies);
   }
 
@@ -127,6 +128,7 @@ export class TestDispatcher implements AsyncDisposable {
   /** Let every open lease end now, as if its time had passed. */
   async endLeases(): Promise<void> {
     await this.sql`update assignments set lease_expires_at = now() - interval '1 day' where lease_expires_at is not null`;
+    await this.sql`update nodes set lease_due_at = now() - interval '1 day' where lease_due_at is not null`;
   }
 
   /** Let a node have been silent for so long. */

@@ -11,7 +11,6 @@ import type {
   OriginId,
   Trust,
 } from "@dispatcher/core";
-import { isOpen } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
 
 /** An assignment of a node, with the state the core's functions take. */
@@ -51,16 +50,14 @@ const columns = (sql: Sql) => sql`
   x.lease_expires_at as "expiresAtMs", x.reserved_bytes as "reservedBytes", x.bytes_done as "bytesDone",
   x.failure_code as "failureCode"`;
 
-/** The assignments named, of these nodes alone, and everything these nodes have open; the nodes are locked. */
+/** The assignments named, of these nodes alone; the nodes are locked. */
 export async function readAssignmentsOfNodes(
   sql: Sql,
   nodeIds: readonly NodeId[],
   ids: readonly AssignmentId[],
 ): Promise<readonly StoredAssignment[]> {
+  if (ids.length === 0) return [];
   const rows = await sql<AssignmentRow[]>`
-    select ${columns(sql)} from assignments x
-     where x.node_id = any(${nodeIds}::bigint[]) and x.lease_expires_at is not null
-    union
     select ${columns(sql)} from assignments x
      where x.id = any(${ids}::bigint[]) and x.node_id = any(${nodeIds}::bigint[])`;
   return rows.map(toStored);
@@ -89,19 +86,73 @@ export async function readUnstartedOfAssets(
      where asset_id = any(${assetIds}::bigint[]) and state = 'granted' order by asset_id, term desc`;
 }
 
-/** Leases past their deadline and grace, oldest first. */
+/** Leases past their deadline and grace, oldest first. O(nodes), and of those that are late O(their leases). */
 export async function findOverdue(
   sql: Sql,
   graceMs: number,
   limit: number,
 ): Promise<readonly { readonly id: AssignmentId; readonly nodeId: NodeId }[]> {
   return sql<{ id: AssignmentId; nodeId: NodeId }[]>`
-    select id::text as id, node_id::text as "nodeId" from assignments
-     where lease_expires_at <= now() - ${graceMs} * interval '1 millisecond'
-     order by lease_expires_at, id limit ${limit}`;
+    select x.id::text as id, x.node_id::text as "nodeId"
+      from nodes n cross join unnest(n.open_assignments) as o(id) join assignments x on x.id = o.id
+     where n.lease_due_at <= now() - ${graceMs} * interval '1 millisecond'
+       and x.lease_expires_at <= now() - ${graceMs} * interval '1 millisecond'
+     order by x.lease_expires_at, x.id limit ${limit}`;
 }
 
-/** Grants to be written. */
+/** What a node is granted, as it is told: with the asset and where to fetch it. */
+export type OpenGrant = {
+  readonly nodeId: NodeId;
+  readonly assignmentId: AssignmentId;
+  readonly term: number;
+  readonly expiresAtMs: number;
+  readonly reservedBytes: number;
+  readonly asset: {
+    readonly id: AssetId;
+    readonly url: string;
+    readonly dataset: string;
+    readonly path: string;
+    readonly sizeBytes: number | null;
+    readonly digest: Digest | null;
+  };
+};
+
+type OpenGrantRow = Omit<OpenGrant, "asset"> & {
+  id: AssetId;
+  url: string;
+  dataset: string;
+  path: string;
+  sizeBytes: number | null;
+  digestAlgorithm: DigestAlgorithm | null;
+  digestHex: string | null;
+};
+
+const grantColumns = (sql: Sql) => sql`
+  x.node_id::text as "nodeId", x.id::text as "assignmentId", x.term, x.lease_expires_at as "expiresAtMs",
+  x.reserved_bytes as "reservedBytes", a.id::text as id, a.url, d.key as dataset, a.path,
+  a.size_bytes as "sizeBytes", a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex"`;
+
+function toOpenGrant(row: OpenGrantRow): OpenGrant {
+  const { nodeId, assignmentId, term, expiresAtMs, reservedBytes, digestAlgorithm, digestHex, ...asset } = row;
+  const digest = digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex };
+  return { nodeId, assignmentId, term, expiresAtMs, reservedBytes, asset: { ...asset, digest } };
+}
+
+/** The grants with these ids, oldest first. */
+export async function readGrants(sql: Sql, ids: readonly AssignmentId[]): Promise<readonly OpenGrant[]> {
+  if (ids.length === 0) return [];
+  const rows = await sql<OpenGrantRow[]>`
+    select ${grantColumns(sql)}
+      from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
+     where x.id = any(${ids}::bigint[]) and x.lease_expires_at is not null
+     order by x.id`;
+  return rows.map(toOpenGrant);
+}
+
+/**
+ * Write grants of nodes that are locked, and answer those that were written. The others have been overtaken: another
+ * server has granted the asset since its last term was read, or the node holds it after all.
+ */
 export async function insertAssignments(
   sql: Sql,
   grants: readonly {
@@ -114,24 +165,28 @@ export async function insertAssignments(
     readonly leaseMs: number;
   }[],
   nowMs: number,
-): Promise<void> {
-  if (grants.length === 0) return;
-  const rows = grants.map((grant) => ({
-    asset: grant.assetId,
-    node: grant.nodeId,
-    operator: grant.operatorId,
-    origin: grant.originId,
-    term: grant.term,
-    reserved: grant.reservedBytes,
-    lease: grant.leaseMs,
-  }));
-  await sql`
-    insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at,
-                             reserved_bytes)
-    select asset, node, operator, origin, 'granted', term, to_timestamp(${nowMs}::double precision / 1000),
-           to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
-      from jsonb_to_recordset(${sql.json(rows)}) as r(
-        asset bigint, node bigint, operator bigint, origin bigint, term integer, reserved bigint, lease double precision)`;
+): Promise<readonly OpenGrant[]> {
+  if (grants.length === 0) return [];
+  const rows = await sql<OpenGrantRow[]>`
+    with x as (
+      insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at,
+                               reserved_bytes)
+      select asset, node, operator, origin, 'granted', term, to_timestamp(${nowMs}::double precision / 1000),
+             to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
+        from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
+                    ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
+                    ${grants.map((grant) => grant.term)}::integer[], ${grants.map((grant) => grant.reservedBytes)}::bigint[],
+                    ${grants.map((grant) => grant.leaseMs)}::double precision[])
+               as r(asset, node, operator, origin, term, reserved, lease)
+       where not exists (select from assignments h
+                          where h.asset_id = r.asset and h.node_id = r.node
+                            and h.state in ('granted', 'running', 'stored'))
+      on conflict (asset_id, term) do nothing
+      returning id, node_id, asset_id, term, lease_expires_at, reserved_bytes)
+    select ${grantColumns(sql)}
+      from x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
+     order by x.id`;
+  return rows.map(toOpenGrant);
 }
 
 /** The copy that an assignment ended in. */
@@ -151,22 +206,36 @@ export type AssignmentChange = {
   readonly copy?: NewCopy;
 };
 
-/**
- * Write the new states of assignments whose nodes are locked. Those that give a place up go first: the same node may take
- * it by another of them, and the constraint that allows one looks at each row as it is written.
- */
+/** Write the new states of assignments whose nodes are locked. */
 export async function updateAssignments(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
-  const givesUp = ({ assignment }: AssignmentChange): boolean => !isOpen(assignment) && assignment.state !== "stored";
-  await writeAssignments(sql, changes.filter(givesUp));
-  await writeAssignments(
+  const isCopy = (change: AssignmentChange): change is CopyChange => change.copy !== undefined;
+  await writeCopies(sql, changes.filter(isCopy));
+  await writeStates(
     sql,
-    changes.filter((change) => !givesUp(change)),
+    changes.filter((change) => !isCopy(change)),
   );
 }
 
-async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
+type CopyChange = AssignmentChange & { readonly copy: NewCopy };
+
+async function writeCopies(sql: Sql, changes: readonly CopyChange[]): Promise<void> {
   if (changes.length === 0) return;
-  const rows = changes.map(({ id, assignment, message, copy }) => ({
+  await sql`
+    update assignments x
+       set state = 'stored', bytes_done = r.bytes, reserved_bytes = 0, lease_expires_at = null,
+           ended_at = clock_timestamp(), failure_code = null, failure_message = null,
+           size_bytes = r.size, sha256 = decode(r.sha256, 'hex'), trust = r.trust, counts = true, etag = r.etag,
+           last_modified = r.modified
+      from unnest(${changes.map(({ id }) => id)}::bigint[], ${changes.map(({ assignment }) => assignment.bytesDone)}::bigint[],
+                  ${changes.map(({ copy }) => copy.sizeBytes)}::bigint[], ${changes.map(({ copy }) => copy.sha256)}::text[],
+                  ${changes.map(({ copy }) => copy.trust)}::text[], ${changes.map(({ copy }) => copy.etag)}::text[],
+                  ${changes.map(({ copy }) => copy.lastModified)}::text[]) as r(id, bytes, size, sha256, trust, etag, modified)
+     where x.id = r.id`;
+}
+
+async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
+  if (changes.length === 0) return;
+  const rows = changes.map(({ id, assignment, message }) => ({
     id,
     state: assignment.state,
     term: assignment.term,
@@ -176,11 +245,6 @@ async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]):
     reserved: "reservedBytes" in assignment ? assignment.reservedBytes : 0,
     code: "failureCode" in assignment ? assignment.failureCode : null,
     message: message ?? null,
-    size: copy?.sizeBytes ?? null,
-    sha256: copy?.sha256 ?? null,
-    trust: copy?.trust ?? null,
-    etag: copy?.etag ?? null,
-    modified: copy?.lastModified ?? null,
   }));
   await sql`
     update assignments
@@ -189,12 +253,10 @@ async function writeAssignments(sql: Sql, changes: readonly AssignmentChange[]):
            ended_at = case when r.expires is null then clock_timestamp() end,
            reclaimed_at = coalesce(reclaimed_at, case when r.state in ('released', 'failed', 'expired')
                                                       then clock_timestamp() end),
-           failure_code = r.code, failure_message = r.message,
-           size_bytes = r.size, sha256 = decode(r.sha256, 'hex'), trust = r.trust,
-           counts = case when r.state = 'stored' then true end, etag = r.etag, last_modified = r.modified
+           failure_code = r.code, failure_message = r.message
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, state text, term integer, bytes bigint, granted double precision, expires double precision,
-             reserved bigint, code text, message text, size bigint, sha256 text, trust text, etag text, modified text)
+             reserved bigint, code text, message text)
      where assignments.id = r.id`;
 }
 
@@ -212,85 +274,28 @@ export async function readFailures(
      order by x.id`;
 }
 
-/** Who has failed on one of the assets, or let its lease run out, so lately that another is asked first. */
+/** Who has failed on one of the assets, or let its lease run out, so lately that another is asked first; and until when. */
 export async function readLateFailures(
   sql: Sql,
-  {
-    assetIds,
-    nodeIds,
-    withinMs,
-  }: { readonly assetIds: readonly AssetId[]; readonly nodeIds: readonly NodeId[]; readonly withinMs: number },
-): Promise<readonly { readonly assetId: AssetId; readonly nodeId: NodeId }[]> {
+  { assetIds, withinMs }: { readonly assetIds: readonly AssetId[]; readonly withinMs: number },
+): Promise<readonly { readonly assetId: AssetId; readonly nodeId: NodeId; readonly untilMs: number }[]> {
   if (assetIds.length === 0 || withinMs === 0) return [];
-  return sql<{ assetId: AssetId; nodeId: NodeId }[]>`
-    select asset_id::text as "assetId", node_id::text as "nodeId" from assignments
-     where asset_id = any(${assetIds}::bigint[]) and node_id = any(${nodeIds}::bigint[])
-       and state in ('failed', 'expired')
-       and ended_at > clock_timestamp() - ${withinMs} * interval '1 millisecond'`;
+  return sql<{ assetId: AssetId; nodeId: NodeId; untilMs: number }[]>`
+    select asset_id::text as "assetId", node_id::text as "nodeId",
+           max(ended_at) + ${withinMs} * interval '1 millisecond' as "untilMs"
+      from assignments
+     where asset_id = any(${assetIds}::bigint[]) and state in ('failed', 'expired')
+       and ended_at > clock_timestamp() - ${withinMs} * interval '1 millisecond'
+     group by asset_id, node_id`;
 }
 
-/** What a node has open, as it is told: with the asset and where to fetch it. */
-export type OpenGrant = {
-  readonly nodeId: NodeId;
-  readonly assignmentId: AssignmentId;
-  readonly term: number;
-  readonly expiresAtMs: number;
-  readonly reservedBytes: number;
-  readonly asset: {
-    readonly id: AssetId;
-    readonly url: string;
-    readonly dataset: string;
-    readonly path: string;
-    readonly sizeBytes: number | null;
-    readonly digest: Digest | null;
-  };
-};
-
-/** Of each node the most urgent first. */
-export async function readOpenGrants(sql: Sql, nodeIds: readonly NodeId[]): Promise<readonly OpenGrant[]> {
-  const rows = await sql<
-    (Omit<OpenGrant, "asset"> & {
-      id: AssetId;
-      url: string;
-      dataset: string;
-      path: string;
-      sizeBytes: number | null;
-      digestAlgorithm: DigestAlgorithm | null;
-      digestHex: string | null;
-    })[]
-  >`
-    select x.node_id::text as "nodeId", x.id::text as "assignmentId", x.term, x.lease_expires_at as "expiresAtMs",
-           x.reserved_bytes as "reservedBytes", a.id::text as id, a.url, d.key as dataset, a.path,
-           a.size_bytes as "sizeBytes", a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex"
-      from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
-     where x.node_id = any(${nodeIds}::bigint[]) and x.lease_expires_at is not null
-     order by a.urgency desc, x.id`;
-  return rows.map(
-    ({ nodeId, assignmentId, term, expiresAtMs, reservedBytes, digestAlgorithm, digestHex, ...asset }) => ({
-      nodeId,
-      assignmentId,
-      term,
-      expiresAtMs,
-      reservedBytes,
-      asset: {
-        ...asset,
-        digest: digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex },
-      },
-    }),
-  );
-}
-
-/** Work a locked node has before it: leases, and bytes still to come. */
-export async function readOpenWork(
-  sql: Sql,
-  nodeIds: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, { readonly openLeases: number; readonly openBytes: number }>> {
-  const rows = await sql<{ nodeId: NodeId; openLeases: number; openBytes: number }[]>`
-    select node_id::text as "nodeId", count(*) as "openLeases",
-           coalesce(sum(greatest(reserved_bytes - bytes_done, 0)), 0)::bigint as "openBytes"
-      from assignments where node_id = any(${nodeIds}::bigint[]) and lease_expires_at is not null
-     group by node_id`;
-  return new Map(rows.map(({ nodeId, ...work }) => [nodeId, work]));
+/** The last term of each of the assets that was ever granted. */
+export async function readLastTerms(sql: Sql, assetIds: readonly AssetId[]): Promise<ReadonlyMap<AssetId, number>> {
+  if (assetIds.length === 0) return new Map();
+  const rows = await sql<{ assetId: AssetId; term: number }[]>`
+    select asset_id::text as "assetId", max(term) as term from assignments
+     where asset_id = any(${assetIds}::bigint[]) group by asset_id`;
+  return new Map(rows.map(({ assetId, term }) => [assetId, term]));
 }
 
 export type ReplicaWeight = {

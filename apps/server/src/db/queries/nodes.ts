@@ -1,4 +1,4 @@
-import type { ByteLedger, LifeThresholds, NodeId, NodeLife, OperatorId } from "@dispatcher/core";
+import type { AssignmentId, ByteLedger, LifeThresholds, NodeId, NodeLife, OperatorId } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
 
 export type NodeRow = {
@@ -19,6 +19,10 @@ export type NodeRow = {
   readonly isVetted: boolean;
   readonly inventoryWanted: boolean;
   readonly createdAtMs: number;
+  /** Its open leases. */
+  readonly openIds: readonly AssignmentId[];
+  /** When the first of them ends; null without any. */
+  readonly leaseDueAtMs: number | null;
   /** Database time of this read. */
   readonly nowMs: number;
 };
@@ -43,8 +47,19 @@ export async function lockNodes(
            verified_copies as "verifiedCopies", inventory_wanted as "inventoryWanted",
            verified_copies >= ${vetting.verifiedCopies}
              and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
-           created_at as "createdAtMs", clock_timestamp() as "nowMs"
+           created_at as "createdAtMs", open_assignments::text[] as "openIds", lease_due_at as "leaseDueAtMs",
+           clock_timestamp() as "nowMs"
       from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
+}
+
+/** The columns that follow from what a node has open. */
+export function leasesOf(
+  open: readonly { readonly id: AssignmentId; readonly assignment: { readonly expiresAtMs: number } }[] = [],
+): Pick<NodeRow, "openIds" | "leaseDueAtMs"> {
+  return {
+    openIds: open.map(({ id }) => id),
+    leaseDueAtMs: open.length === 0 ? null : Math.min(...open.map(({ assignment }) => assignment.expiresAtMs)),
+  };
 }
 
 /** What may change of a node as it works. */
@@ -59,6 +74,8 @@ type NodeToWrite = Pick<
   | "rateBytesPerS"
   | "verifiedCopies"
   | "inventoryWanted"
+  | "openIds"
+  | "leaseDueAtMs"
 >;
 
 /** As `jsonb_to_recordset` takes it below. */
@@ -73,6 +90,8 @@ function toRecord(node: NodeToWrite) {
     rate: node.rateBytesPerS,
     verified: node.verifiedCopies,
     inventory: node.inventoryWanted,
+    open: [...node.openIds],
+    due: node.leaseDueAtMs,
   };
 }
 
@@ -83,10 +102,11 @@ export async function updateNodes(sql: Sql, nodes: readonly NodeToWrite[]): Prom
   await sql`
     update nodes
        set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
-           quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory
+           quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory,
+           open_assignments = r.open, lease_due_at = to_timestamp(r.due / 1000)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
-             rate double precision, verified bigint, inventory boolean)
+             rate double precision, verified bigint, inventory boolean, open bigint[], due double precision)
      where nodes.id = r.id`;
 }
 
@@ -111,12 +131,12 @@ export async function updateSyncedNodes(
     update nodes
        set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
            quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory,
-           life = 'online', last_sync_at = clock_timestamp(), free_bytes = r.free, agent_version = r.version,
+           open_assignments = r.open, lease_due_at = to_timestamp(r.due / 1000), life = 'online', last_sync_at = clock_timestamp(), free_bytes = r.free, agent_version = r.version,
            schemes = r.schemes, network = coalesce(r.network, nodes.network)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
-             rate double precision, verified bigint, inventory boolean, free bigint, version text, schemes text[],
-             network text)
+             rate double precision, verified bigint, inventory boolean, open bigint[], due double precision, free bigint,
+             version text, schemes text[], network text)
      where nodes.id = r.id`;
 }
 
@@ -178,7 +198,7 @@ export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promis
            n.agent_version as "agentVersion", n.offered_bytes as "offeredBytes", n.margin_bytes as "marginBytes",
            n.held_bytes as "heldBytes", n.reserved_bytes as "reservedBytes", n.free_bytes as "freeBytes",
            (select count(*) from replicas r where r.node_id = n.id) as copies,
-           (select count(*) from assignments a where a.node_id = n.id and a.lease_expires_at is not null) as "openLeases",
+           cardinality(n.open_assignments) as "openLeases",
            n.quota, n.rate_bytes_per_s as "rateBytesPerS"
       from nodes n join operators o on o.id = n.operator_id
      where ${life}::text is null or n.life = ${life}
@@ -249,22 +269,4 @@ export async function moveNodeLife(
        and coalesce(last_sync_at, created_at) <= now() - ${silentMs} * interval '1 millisecond'
     returning id`;
   return rows.length === 1;
-}
-
-/** What nodes are told about themselves, with the database's time. */
-export async function readNodeStandings(
-  sql: Sql,
-  ids: readonly NodeId[],
-): Promise<
-  readonly {
-    readonly id: NodeId;
-    readonly offeredBytes: number;
-    readonly inventoryWanted: boolean;
-    readonly nowMs: number;
-  }[]
-> {
-  return sql<{ id: NodeId; offeredBytes: number; inventoryWanted: boolean; nowMs: number }[]>`
-    select id::text as id, offered_bytes as "offeredBytes", inventory_wanted as "inventoryWanted",
-           clock_timestamp() as "nowMs"
-      from nodes where id = any(${ids}::bigint[])`;
 }

@@ -38,15 +38,14 @@ export async function ensureOrigins(sql: Sql, hosts: readonly string[]): Promise
   return new Map(rows.map(({ host, id }) => [host, id]));
 }
 
-/**
- * Every origin that still has files to fetch, as it stands; not locked, so a decision on it is checked again. `fallback` is
- * the budget of origins without one of their own.
- */
-export async function readQueuedOrigins(sql: Sql, fallback: OriginBudget): Promise<readonly StoredOrigin[]> {
-  const rows = await sql<OriginRow[]>`
-    select ${columns(sql)} from origins o
-     where exists (select from assets a where a.origin_id = o.id and a.state = 'wanted' and a.places_left > 0)
-     order by o.id`;
+/** Origins as they stand; not locked, so a decision on them is checked again. `fallback` is the budget of those without one. */
+export async function readOrigins(
+  sql: Sql,
+  ids: readonly OriginId[],
+  fallback: OriginBudget,
+): Promise<readonly StoredOrigin[]> {
+  if (ids.length === 0) return [];
+  const rows = await sql<OriginRow[]>`select ${columns(sql)} from origins where id = any(${ids}::bigint[])`;
   return rows.map((row) => toOrigin(row, fallback));
 }
 

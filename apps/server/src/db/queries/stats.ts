@@ -18,16 +18,16 @@ export async function readOverview(sql: Sql): Promise<Overview> {
   const [row] = await sql<[Overview]>`
     with asset as (
       select count(*) as total,
-             count(*) filter (where a.state = 'wanted' and a.independent_copies >= d.copies_target) as complete,
-             count(*) filter (where a.independent_copies = 0) as "withoutCopy",
-             count(*) filter (where a.state = 'wanted' and a.independent_copies < d.copies_target) as open,
-             count(*) filter (where a.state = 'gone') as gone,
-             count(*) filter (where a.state = 'review') as review,
-             count(*) filter (where a.state = 'withdrawn') as withdrawn,
-             least(coalesce(sum(a.size_bytes) filter (where a.state = 'wanted'), 0), ${Number.MAX_SAFE_INTEGER}::bigint) as catalog,
-             coalesce(sum(least(a.independent_copies, d.copies_target)) filter (where a.state = 'wanted'), 0) as counting,
-             coalesce(sum(d.copies_target) filter (where a.state = 'wanted'), 0) as wanted
-        from assets a join datasets d on d.id = a.dataset_id),
+             count(*) filter (where s.state = 'wanted' and s.independent_copies >= d.copies_target) as complete,
+             count(*) filter (where s.independent_copies = 0) as "withoutCopy",
+             count(*) filter (where s.state = 'wanted' and s.independent_copies < d.copies_target) as open,
+             count(*) filter (where s.state = 'gone') as gone,
+             count(*) filter (where s.state = 'review') as review,
+             count(*) filter (where s.state = 'withdrawn') as withdrawn,
+             least(coalesce(sum(a.size_bytes) filter (where s.state = 'wanted'), 0), ${Number.MAX_SAFE_INTEGER}::bigint) as catalog,
+             coalesce(sum(least(s.independent_copies, d.copies_target)) filter (where s.state = 'wanted'), 0) as counting,
+             coalesce(sum(d.copies_target) filter (where s.state = 'wanted'), 0) as wanted
+        from standings s join assets a on a.id = s.asset_id join datasets d on d.id = a.dataset_id),
     replica as (
       select least(coalesce(sum(r.size_bytes), 0), ${Number.MAX_SAFE_INTEGER}::bigint) as copied
         from replicas r join nodes n on n.id = r.node_id

@@ -1,0 +1,71 @@
+import type { AssetId, NodeId } from "@dispatcher/core";
+import type { Sql } from "../database.ts";
+
+/** What can happen. */
+export const EVENT_KINDS = [
+  "node.joined",
+  "node.moved",
+  "node.reported",
+  "node.granted",
+  "leases.ended",
+  "assets.imported",
+  "assets.renewed",
+  "token.created",
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+export type NewEvent = {
+  readonly kind: EventKind;
+  readonly actor: "node" | "admin" | "server";
+  readonly nodeId?: NodeId;
+  /** The assets that stand otherwise since. */
+  readonly assetIds?: readonly AssetId[];
+  /** Small: what, and why. */
+  readonly detail?: Readonly<Record<string, unknown>>;
+};
+
+/** Append to the log, in the transaction of what happened; answers their ids. */
+export async function appendEvents(sql: Sql, events: readonly NewEvent[]): Promise<readonly number[]> {
+  if (events.length === 0) return [];
+  const rows = events.map(({ kind, actor, nodeId, assetIds, detail }) => ({
+    kind,
+    actor,
+    node: nodeId ?? null,
+    assets: [...(assetIds ?? [])],
+    detail: detail ?? {},
+  }));
+  const inserted = await sql<{ id: number }[]>`
+    insert into events (kind, actor, node_id, asset_ids, detail)
+    select kind, actor, node, assets, detail
+      from jsonb_to_recordset(${sql.json(rows as never)}) as r(
+             kind text, actor text, node bigint, assets bigint[], detail jsonb)
+    returning id`;
+  return inserted.map(({ id }) => id);
+}
+
+/** Where a reader of the log stands: all of the transactions below are read. */
+export type EventCursor = string;
+
+/** From now on: what is committed later, or under way now, comes after it. */
+export async function readEventCursor(sql: Sql): Promise<EventCursor> {
+  const [row] = await sql<[{ xmin: string }]>`select pg_snapshot_xmin(pg_current_snapshot())::text as xmin`;
+  return row.xmin;
+}
+
+/**
+ * The assets that changed since, and where to read on; of the last hour at most, so a reader that slept longer begins anew. What a transaction that was under way before had changed may come
+ * twice, and nothing is missed.
+ */
+export async function readChangedAssets(
+  sql: Sql,
+  cursor: EventCursor,
+): Promise<{
+  readonly events: readonly { readonly id: number; readonly assetIds: readonly AssetId[] }[];
+  readonly cursor: EventCursor;
+}> {
+  const rows = await sql<{ id: number | null; assetIds: AssetId[] | null; xmin: string }[]>`
+    select e.id, e.asset_ids::text[] as "assetIds", pg_snapshot_xmin(pg_current_snapshot())::text as xmin
+      from (select 1) one left join events e on e.xid >= ${cursor}::xid8 and e.at > now() - interval '1 hour' and e.asset_ids <> '{}'`;
+  const events = rows.flatMap(({ id, assetIds }) => (id === null || assetIds === null ? [] : [{ id, assetIds }]));
+  return { events, cursor: rows[0]?.xmin ?? cursor };
+}

@@ -1,0 +1,482 @@
+/**
+ * What this process may give out, kept in memory and fed from the database, so that a round reads nothing of the catalog.
+ *
+ * The pool is a view and decides nothing by itself: each grant is checked again as it is written, by the asset's term, under
+ * the locks of node and origin. What the view does not know yet costs a grant that is not written, never one too many.
+ * Changes by this process are applied at once; those of others, and of people, are read from the event log at least every
+ * POLL_MS, which is the truth, and asked for at once when a node would go away with too little.
+ */
+import {
+  CandidatePool,
+  independentCopies,
+  openSlots,
+  placesLeft,
+  returnSlots,
+  takeSlots,
+  urgencyOf,
+  usableBytes,
+} from "@dispatcher/core";
+import type {
+  Asker,
+  AssetId,
+  Candidate,
+  GrantDecision,
+  NodeId,
+  OperatorId,
+  Origin,
+  OriginId,
+  PoolRound,
+  Refusal,
+  VettingRule,
+} from "@dispatcher/core";
+import type { ServerConfig } from "../../config.ts";
+import type { Database } from "../../db/database.ts";
+import { readLateFailures } from "../../db/queries/assignments.ts";
+import { readChangedAssets, readEventCursor } from "../../db/queries/events.ts";
+import type { EventCursor } from "../../db/queries/events.ts";
+import { readFleet } from "../../db/queries/nodes.ts";
+import type { Fleet } from "../../db/queries/nodes.ts";
+import { readOrigins } from "../../db/queries/origins.ts";
+import {
+  findBehind,
+  readHolders,
+  readQueueIds,
+  readQueuePlaces,
+  readQueuedAssets,
+  readQueues,
+} from "../../db/queries/standings.ts";
+import type { AssetFacts, HolderRow, QueueId, QueuedAsset } from "../../db/queries/standings.ts";
+import { toHolders, urgencyFactsOf } from "../asset-standing.ts";
+import { originBudgetOf } from "../settings.ts";
+import { Queue } from "./queue.ts";
+
+/** The oldest that this process's view may be when it decides. Longer: grants that are overtaken, changes heard late. */
+const POLL_MS = 500;
+/** New queues are looked for so often, besides those that the event log names. */
+const QUEUES_POLL_MS = 10_000;
+/** A view that old may have missed events that have left the reader's window: it is begun anew. */
+const VIEW_MAX_MS = 30 * 60_000;
+/** Loaded beyond what a round may take, because some will be refused by rules that SQL does not know. */
+const SPARE = 16;
+/** Loaded at once of a queue: shared among the queues, within these limits. */
+const CHUNK_MIN = 16;
+const CHUNK_MAX = 1024;
+const LOADED_AT_ONCE = 200_000;
+/** Assets read in one statement. */
+const BATCH = 2_000;
+/** Behind the floor a search looks at so many of each queue, and takes so many of them. */
+const SEARCH_DEPTH = 2_000;
+const SEARCH_TAKE = 4;
+/** Where a search has found nothing for an operator, it is not repeated for so long. */
+const SEARCH_PAUSE_MS = 10_000;
+/** A node that failed on an asset is kept from it for so many first pauses: another tries meanwhile. */
+const AVOID_PAUSES = 10;
+/** An origin never yields more than this in one round, whatever its budget. */
+const GRANTS_PER_ORIGIN_MAX = 1_000;
+
+export type FeederParts = {
+  readonly db: Database;
+  readonly config: ServerConfig;
+  readonly vetting: VettingRule;
+};
+
+/** A grant as decided, with the term it is to be written under. */
+export type TermedGrant = GrantDecision & { readonly term: number; readonly sizeBytes: number | null };
+
+type Entry = { readonly queue: Queue; lastTerm: number; isAhead: boolean };
+
+function keyOf({ originId, sizeClass }: QueueId): string {
+  return `${originId} ${sizeClass}`;
+}
+
+export class Feeder {
+  readonly #parts: FeederParts;
+  #pool: CandidatePool;
+  readonly #queues = new Map<string, Queue>();
+  readonly #entries = new Map<AssetId, Entry>();
+  readonly #origins = new Map<OriginId, Origin>();
+  /** To be read again before the next decision. */
+  readonly #stale = new Set<AssetId>();
+  /** Not to be given out, or not to everybody, before a moment of `performance.now()`. */
+  readonly #resting = new Map<AssetId, number>();
+  /** Events of this process, applied already, that the log has not brought yet. */
+  readonly #ownEvents = new Set<number>();
+  /** What the log brought last time: some of it comes again. */
+  #seenEvents: ReadonlySet<number> = new Set();
+  readonly #searchedInVain = new Map<OperatorId, number>();
+  #cursor: EventCursor | null = null;
+  #polledAtMs = -Infinity;
+  #queuesReadAtMs = -Infinity;
+  #fleet: { readonly fleet: Fleet; readonly readAtMs: number } | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: FeederParts) {
+    this.#parts = parts;
+    this.#pool = this.#newPool();
+  }
+
+  /** Candidates in memory. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * Bring the view up to date for a decision of so many grants. Quick when it is; one at a time.
+   * @throws DispatcherError DATABASE_UNAVAILABLE
+   */
+  prepare(wanted: number, { isFresh = false }: { readonly isFresh?: boolean } = {}): Promise<void> {
+    return this.#inTurn(async () => {
+      const nowMs = performance.now();
+      if (nowMs - this.#polledAtMs > VIEW_MAX_MS) await this.#begin();
+      else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
+      this.#wake();
+      await this.#refresh();
+      await this.#refill(wanted);
+    });
+  }
+
+  /** How the fleet stands, as of a moment ago. */
+  async fleet(): Promise<Fleet> {
+    const nowMs = performance.now();
+    if (this.#fleet === null || nowMs - this.#fleet.readAtMs > POLL_MS) {
+      this.#fleet = { fleet: await readFleet(this.#parts.db.sql, this.#parts.vetting), readAtMs: nowMs };
+    }
+    return this.#fleet.fleet;
+  }
+
+  /** Decide a round over what is loaded. What it grants counts as given until it is confirmed or taken back. */
+  decide(round: PoolRound): {
+    readonly grants: readonly TermedGrant[];
+    readonly refusalByNode: ReadonlyMap<NodeId, Refusal>;
+  } {
+    for (const [originId, origin] of this.#origins) {
+      const { slots, retryAfterMs } = openSlots(origin, round.nowMs);
+      this.#pool.setOrigin({ originId, slots: Math.min(slots, GRANTS_PER_ORIGIN_MAX), retryAfterMs });
+    }
+    const { grants, refusalByNode } = this.#pool.allocate(round);
+    const termed = grants.map((grant): TermedGrant => {
+      const entry = this.#entries.get(grant.assetId);
+      if (entry === undefined) throw new Error(`Asset ${grant.assetId} was granted and is not known.`);
+      entry.lastTerm += 1;
+      return { ...grant, term: entry.lastTerm, sizeBytes: this.#pool.get(grant.assetId)?.sizeBytes ?? null };
+    });
+    for (const [originId, taken] of Map.groupBy(grants, (grant) => grant.originId)) {
+      const origin = this.#origins.get(originId);
+      if (origin !== undefined) this.#origins.set(originId, takeSlots(origin, taken.length, round.nowMs));
+    }
+    for (const { assetId } of grants) this.#settle(assetId);
+    return { grants: termed, refusalByNode };
+  }
+
+  /**
+   * Look behind the floors for what these nodes could take, where the heads are all held by their operators. What is found
+   * is in the pool until `forget`. Answers the ids; empty where nothing was found.
+   */
+  search(askers: readonly Asker[]): Promise<readonly AssetId[]> {
+    return this.#inTurn(async () => {
+      const { sql } = this.#parts.db;
+      const found: AssetId[] = [];
+      for (const asker of askers) {
+        const nowMs = performance.now();
+        if ((this.#searchedInVain.get(asker.operatorId) ?? -Infinity) > nowMs) continue;
+        const bytes = usableBytes(asker);
+        const queues = [...this.#queues.values()].flatMap(({ id, floor, isWhole }) => {
+          const isOpen = openSlotsOf(this.#origins.get(id.originId)) > 0;
+          return isWhole || floor === null || !isOpen || 2 ** id.sizeClass - 1 > bytes ? [] : [{ ...id, after: floor }];
+        });
+        const ids = await findBehind(sql, {
+          queues,
+          asker: { id: asker.nodeId, operatorId: asker.operatorId },
+          take: Math.max(SEARCH_TAKE, Math.min(asker.wants, GRANTS_PER_ORIGIN_MAX)),
+          depth: SEARCH_DEPTH,
+        });
+        const unknown = ids.filter((id) => !this.#entries.has(id));
+        if (unknown.length === 0) this.#searchedInVain.set(asker.operatorId, nowMs + SEARCH_PAUSE_MS);
+        const read = await readQueuedAssets(sql, unknown);
+        const details = await this.#readDetails(read);
+        for (const asset of read) {
+          if (this.#entries.has(asset.id)) continue;
+          this.#enter(asset, details, { anywhere: true });
+          found.push(asset.id);
+        }
+      }
+      return found;
+    });
+  }
+
+  /** Take out again what a search has put in. */
+  forget(ids: readonly AssetId[]): void {
+    for (const id of ids) {
+      const entry = this.#entries.get(id);
+      if (entry !== undefined && !entry.queue.isWhole) this.#drop(id);
+    }
+  }
+
+  /** These grants were not written: what they were based on is read again, and the slots are free. */
+  takeBack(grants: readonly Pick<GrantDecision, "assetId" | "originId">[]): void {
+    for (const { assetId, originId } of grants) {
+      this.#stale.add(assetId);
+      const origin = this.#origins.get(originId);
+      if (origin !== undefined) this.#origins.set(originId, returnSlots(origin, 1));
+    }
+  }
+
+  /** Assets changed in a way that is to be read. */
+  markStale(ids: Iterable<AssetId>): void {
+    for (const id of ids) this.#stale.add(id);
+  }
+
+  /** As this process has just written them. */
+  putOrigins(origins: ReadonlyMap<OriginId, Origin>): void {
+    for (const [id, origin] of origins) if (this.#origins.has(id)) this.#origins.set(id, origin);
+  }
+
+  /** This process has applied what these events say. */
+  own(eventIds: readonly number[]): void {
+    for (const id of eventIds) if (!this.#seenEvents.has(id)) this.#ownEvents.add(id);
+  }
+
+  /**
+   * A copy of an asset was made; these are all its holders now. Where it needs no more it leaves; where it is known, it is
+   * put in its new place without a look at the database.
+   */
+  putCopied(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): void {
+    const entry = this.#entries.get(asset.id);
+    if (entry === undefined) return;
+    const copies = toHolders(rows.filter((row) => row.replica !== null));
+    if (asset.state !== "wanted" || placesLeft(copies, asset.copies) === 0) {
+      this.#drop(asset.id);
+      return;
+    }
+    const place = { id: asset.id, urgency: this.#urgencyOf(asset, copies, nowMs) };
+    const { queue, lastTerm } = entry;
+    const avoid = this.#candidateOf(asset.id)?.avoid ?? [];
+    this.#drop(asset.id);
+    if (!queue.covers(place)) return;
+    const holders = toHolders(rows);
+    const urgency = this.#urgencyOf(asset, holders, nowMs);
+    this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTerm, isAhead: false });
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  #newPool(): CandidatePool {
+    return new CandidatePool({
+      unknownSizeBytes: this.#parts.config.DISPATCHER_UNKNOWN_SIZE_BYTES,
+      // Agents fetch from origins alone.
+      originFetchesMax: null,
+    });
+  }
+
+  async #begin(): Promise<void> {
+    // The cursor first: what changes while the queues are read comes again.
+    const cursor = await readEventCursor(this.#parts.db.sql);
+    this.#pool = this.#newPool();
+    for (const known of [this.#queues, this.#entries, this.#origins, this.#stale, this.#resting, this.#ownEvents]) {
+      known.clear();
+    }
+    await this.#findQueues();
+    this.#cursor = cursor;
+    this.#polledAtMs = performance.now();
+  }
+
+  async #findQueues(): Promise<void> {
+    this.#queuesReadAtMs = performance.now();
+    for (const id of await readQueueIds(this.#parts.db.sql)) this.#queueOf(id);
+    await this.#readOrigins();
+  }
+
+  #queueOf(id: QueueId): Queue {
+    const key = keyOf(id);
+    const known = this.#queues.get(key);
+    if (known !== undefined) return known;
+    const queue = new Queue({ originId: id.originId, sizeClass: id.sizeClass });
+    this.#queues.set(key, queue);
+    return queue;
+  }
+
+  async #readOrigins(): Promise<void> {
+    const { db, config } = this.#parts;
+    const ids = new Set([...this.#queues.values()].map((queue) => queue.id.originId));
+    for (const { id, origin } of await readOrigins(db.sql, [...ids], originBudgetOf(config))) {
+      this.#origins.set(id, origin);
+    }
+  }
+
+  async #poll(): Promise<void> {
+    const { sql } = this.#parts.db;
+    const polledAtMs = performance.now();
+    if (this.#cursor === null) return this.#begin();
+    const { events, cursor } = await readChangedAssets(sql, this.#cursor);
+    const changed = new Set<AssetId>();
+    for (const { id, assetIds } of events) {
+      if (this.#seenEvents.has(id) || this.#ownEvents.delete(id)) continue;
+      for (const assetId of assetIds) changed.add(assetId);
+    }
+    this.#seenEvents = new Set(events.map(({ id }) => id));
+    this.#cursor = cursor;
+    for (const id of changed) if (this.#entries.has(id)) this.#stale.add(id);
+    await this.#noteUnknown([...changed].filter((id) => !this.#entries.has(id)));
+    if (polledAtMs - this.#queuesReadAtMs > QUEUES_POLL_MS) await this.#findQueues();
+    else await this.#readOrigins();
+    this.#polledAtMs = polledAtMs;
+  }
+
+  /** Of assets that changed and are not loaded, those above their queue's floor are to be read. */
+  async #noteUnknown(ids: readonly AssetId[]): Promise<void> {
+    for (let start = 0; start < ids.length; start += BATCH) {
+      for (const place of await readQueuePlaces(this.#parts.db.sql, ids.slice(start, start + BATCH))) {
+        if (this.#queueOf(place).covers(place)) this.#stale.add(place.id);
+      }
+    }
+  }
+
+  #wake(): void {
+    const nowMs = performance.now();
+    for (const [id, untilMs] of this.#resting) {
+      if (untilMs > nowMs) continue;
+      this.#resting.delete(id);
+      this.#stale.add(id);
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    const ids = [...this.#stale];
+    for (let start = 0; start < ids.length; start += BATCH) {
+      const batch = ids.slice(start, start + BATCH);
+      // What is marked while it is being read is read again.
+      for (const id of batch) this.#stale.delete(id);
+      try {
+        const read = await readQueuedAssets(this.#parts.db.sql, batch);
+        const details = await this.#readDetails(read);
+        for (const id of batch) this.#drop(id);
+        for (const asset of read) this.#enter(asset, details, { anywhere: false });
+      } catch (error) {
+        for (const id of ids.slice(start)) this.#stale.add(id);
+        throw error;
+      }
+    }
+  }
+
+  async #refill(wanted: number): Promise<void> {
+    const chunk = Math.min(CHUNK_MAX, Math.max(CHUNK_MIN, Math.floor(LOADED_AT_ONCE / Math.max(1, this.#queues.size))));
+    const low = [...this.#queues.values()].flatMap((queue) => {
+      if (queue.isWhole) return [];
+      const need = Math.min(wanted, openSlotsOf(this.#origins.get(queue.id.originId))) + SPARE;
+      return queue.ahead >= need ? [] : [{ queue, take: Math.max(chunk, 2 * need) }];
+    });
+    if (low.length === 0) return;
+    const read = await readQueues(
+      this.#parts.db.sql,
+      low.map(({ queue: { id, floor }, take }) => ({ ...id, after: floor, take })),
+    );
+    const details = await this.#readDetails(read);
+    const byQueue = Map.groupBy(read, keyOf);
+    for (const { queue, take } of low) {
+      const assets = byQueue.get(keyOf(queue.id)) ?? [];
+      const last = assets.at(-1);
+      if (last !== undefined) queue.floor = { urgency: last.queuedUrgency, id: last.id };
+      if (assets.length < take) queue.isWhole = true;
+      for (const candidate of queue.parked.values()) {
+        if (!queue.mayGive(candidate.urgency)) continue;
+        queue.parked.delete(candidate.assetId);
+        const entry = this.#entries.get(candidate.assetId);
+        if (entry !== undefined) this.#place(candidate, entry);
+      }
+      for (const asset of assets) {
+        if (!this.#entries.has(asset.id)) this.#enter(asset, details, { anywhere: false });
+      }
+    }
+  }
+
+  async #readDetails(assets: readonly QueuedAsset[]): Promise<Details> {
+    const { db, config, vetting } = this.#parts;
+    const ids = assets.filter((asset) => asset.lastTerm > 0).map((asset) => asset.id);
+    const holders = Map.groupBy(await readHolders(db.sql, ids, vetting), (row) => row.assetId);
+    const withinMs = config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
+    const failures = Map.groupBy(await readLateFailures(db.sql, { assetIds: ids, withinMs }), (row) => row.assetId);
+    return { holders, failures };
+  }
+
+  /** Put an asset that is in no place yet where it belongs. */
+  #enter(asset: QueuedAsset, { holders, failures }: Details, { anywhere }: { readonly anywhere: boolean }): void {
+    const queue = this.#queueOf(asset);
+    const { id, nowMs, lastTerm, retryAtMs } = asset;
+    if (!anywhere && !queue.covers({ id, urgency: asset.queuedUrgency })) return;
+    const avoided = failures.get(id) ?? [];
+    const changesAtMs = Math.min(retryAtMs ?? Infinity, ...avoided.map((one) => one.untilMs));
+    if (changesAtMs > nowMs && changesAtMs < Infinity) this.#resting.set(id, performance.now() + changesAtMs - nowMs);
+    if (retryAtMs !== null && retryAtMs > nowMs) return;
+    const present = toHolders(holders.get(id) ?? []);
+    const urgency = this.#urgencyOf(asset, present, nowMs);
+    const avoid = avoided.map((one) => one.nodeId);
+    const entry = { queue, lastTerm, isAhead: false };
+    this.#place(this.#toCandidate(asset, { holders: present, urgency, avoid }), entry, anywhere);
+  }
+
+  #toCandidate(asset: AssetFacts, rest: Pick<Candidate, "holders" | "urgency" | "avoid">): Candidate {
+    const { id, originId, scheme, sizeBytes, copies } = asset;
+    return { assetId: id, originId, scheme, tags: [], sizeBytes, copies, originFetches: 0, seeds: 0, ...rest };
+  }
+
+  #urgencyOf(asset: AssetFacts, holders: Candidate["holders"], nowMs: number): number {
+    return urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(holders) }, nowMs).value;
+  }
+
+  #place(candidate: Candidate, entry: Entry, anywhere = false): void {
+    this.#entries.set(candidate.assetId, entry);
+    const { queue } = entry;
+    if (!anywhere && !queue.mayGive(candidate.urgency)) {
+      queue.parked.set(candidate.assetId, candidate);
+      return;
+    }
+    this.#pool.add(candidate);
+    this.#setAhead(entry, placesLeft(candidate.holders, candidate.copies) > 0);
+  }
+
+  #setAhead(entry: Entry, isAhead: boolean): void {
+    if (entry.isAhead === isAhead) return;
+    entry.isAhead = isAhead;
+    entry.queue.ahead += isAhead ? 1 : -1;
+  }
+
+  /** After a grant: it may stand below the floor now. */
+  #settle(id: AssetId): void {
+    const entry = this.#entries.get(id);
+    const candidate = this.#pool.get(id);
+    if (entry === undefined || candidate === undefined) return;
+    const isAbove = entry.queue.mayGive(candidate.urgency);
+    this.#setAhead(entry, isAbove && placesLeft(candidate.holders, candidate.copies) > 0);
+    if (isAbove) return;
+    this.#pool.remove(id);
+    entry.queue.parked.set(id, candidate);
+  }
+
+  #candidateOf(id: AssetId): Candidate | undefined {
+    return this.#pool.get(id) ?? this.#entries.get(id)?.queue.parked.get(id);
+  }
+
+  #drop(id: AssetId): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.#setAhead(entry, false);
+    entry.queue.parked.delete(id);
+    if (this.#pool.has(id)) this.#pool.remove(id);
+  }
+}
+
+type Details = {
+  readonly holders: ReadonlyMap<AssetId, readonly HolderRow[]>;
+  readonly failures: ReadonlyMap<AssetId, readonly { readonly nodeId: NodeId; readonly untilMs: number }[]>;
+};
+
+/** What it has in use is all that changes within a view: tokens and times are looked at as a round is decided. */
+function openSlotsOf(origin: Origin | undefined): number {
+  if (origin === undefined || origin.paused) return 0;
+  return Math.max(0, origin.concurrency - origin.inUse);
+}
