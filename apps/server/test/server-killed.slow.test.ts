@@ -170,8 +170,8 @@ test("the books do not balance when a report is lost, a lease doubled or a byte 
   );
   expect(
     await plant(
-      `insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at, reserved_bytes)
-       select asset_id, node_id, operator_id, origin_id, 'granted', term + 1, now(), now(), 0 from assignments where state = 'stored'`,
+      `insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, lease_expires_at, reserved_bytes)
+       select asset_id, node_id, operator_id, origin_id, 'granted', term + 1, turn + 1, now(), now(), 0 from assignments where state = 'stored'`,
     ),
   ).toContainEqual(expect.stringContaining("times on node"));
 });

@@ -18,9 +18,13 @@ const UNAVAILABLE_STATES: ReadonlySet<string> = new Set([
 /** The driver's own codes for a connection that does not come about or breaks. */
 const CONNECTION_CODES = /^(CONNECTION_|CONNECT_|E[A-Z]+$)/;
 
-/** A serialization fault or a deadlock: PostgreSQL undid the transaction and asks for it to be repeated. */
+/** Numbers of which two transactions may take the same next one at once: the later one finds it taken, and takes another. */
+const NUMBERED: ReadonlySet<string> = new Set(["assignments_asset_turn"]);
+
+/** A serialization fault, a deadlock or a number that was taken: the transaction was undone, and is to be repeated. */
 export function asksForRepeat(error: unknown): boolean {
   const code = codeOf(error);
+  if (code === "23505") return error instanceof postgres.PostgresError && NUMBERED.has(error.constraint_name ?? "");
   return code === "40001" || code === "40P01";
 }
 

@@ -7,13 +7,13 @@ import { leaseLengthMs, openSlots, reserveBytes, roomBytes, takeSlots } from "@d
 import type { Asker, AssignmentId, NodeId, Origin, OriginId, Refusal } from "@dispatcher/core";
 import type { Sql } from "../db/database.ts";
 import { insertAssignments } from "../db/queries/assignments.ts";
-import type { OpenGrant } from "../db/queries/assignments.ts";
+import type { NewAssignment, OpenGrant } from "../db/queries/assignments.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import { ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
 import type { Fleet, NodeRow } from "../db/queries/nodes.ts";
 import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import type { Dependencies } from "./dependencies.ts";
-import type { TermedGrant } from "./feeder/feeder.ts";
+import type { DecisionEnd, TermedGrant } from "./feeder/feeder.ts";
 import { leaseTimesOf, originBudgetOf } from "./settings.ts";
 
 export type Claim = {
@@ -36,40 +36,55 @@ const SHARE_ON_TRIAL = 0.05;
 /** Reasons about a node itself, which no other candidate would change. */
 const ABOUT_NODE: ReadonlySet<Refusal["reason"]> = new Set(["AGENT_TOO_OLD", "NODE_PAUSED", "QUOTA"]);
 
-function toAsker(node: NodeRow, { wants, openBytes }: Claim, isVetting: boolean): Asker {
+/** A node as a round sees it, from its row or from what it has just said. */
+export function toAsker(
+  dependencies: Dependencies,
+  fleet: Fleet,
+  node: Pick<
+    Asker,
+    "operatorId" | "network" | "ledger" | "freeBytes" | "openLeases" | "quota" | "rateBytesPerS" | "schemes"
+  > &
+    Pick<NodeRow, "verifiedCopies" | "createdAtMs" | "nowMs">,
+  { nodeId, wants, openBytes }: Claim,
+): Asker {
+  const { operatorId, network, ledger, freeBytes, openLeases, quota, rateBytesPerS, schemes } = node;
   return {
-    nodeId: node.id,
-    operatorId: node.operatorId,
-    network: node.network,
-    ledger: ledgerOf(node),
-    freeBytes: node.freeBytes,
-    openLeases: node.openIds.length,
+    nodeId,
+    operatorId,
+    network,
+    ledger,
+    freeBytes,
+    openLeases,
     openBytes,
-    quota: node.quota,
+    quota,
     wants,
-    rateBytesPerS: node.rateBytesPerS,
-    schemes: node.schemes,
+    rateBytesPerS,
+    schemes,
     refusedTags: [],
     windows: [],
     paused: false,
     agentTooOldFor: null,
-    isVetting,
+    isVetting: isOnTrial(node, fleet, dependencies),
   };
 }
 
 /** The trial rests in a small fleet, where nobody would be left to take the first copy. */
-function isOnTrial(node: NodeRow, fleet: Fleet, { vetting }: Dependencies): boolean {
+function isOnTrial(
+  node: Pick<NodeRow, "verifiedCopies" | "createdAtMs" | "nowMs">,
+  fleet: Fleet,
+  { vetting }: Dependencies,
+): boolean {
   if (fleet.vettedNodes < vetting.fleetMin) return false;
   return node.verifiedCopies < vetting.verifiedCopies || node.nowMs - node.createdAtMs < vetting.ageMs;
 }
 
-type Decision = { readonly grants: TermedGrant[]; readonly refusalByNode: Map<NodeId, Refusal> };
+export type Decision = { readonly grants: TermedGrant[]; readonly refusalByNode: Map<NodeId, Refusal> };
 
 /**
  * Decide; where that leaves somebody short, hear of what changed, look further, and decide again for these. So the head of
  * the queue may be full of what a node cannot have, and still costs the others nothing.
  */
-async function decide(
+export async function decideGrants(
   { config, feeder }: Dependencies,
   { askers, fleet, nowMs }: { readonly askers: readonly Asker[]; readonly fleet: Fleet; readonly nowMs: number },
 ): Promise<Decision> {
@@ -77,6 +92,7 @@ async function decide(
     horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
     // Half of the longest lease: twice the time expected is what a lease allows.
     assetMaxMs: config.DISPATCHER_LEASE_CAP_MS / 2,
+    quickNodes: fleet.quickNodes,
     idleRetryMs: config.DISPATCHER_SYNC_INTERVAL_MS,
     operatorCount: fleet.operatorCount,
     vettingBytes: Math.max(0, Math.floor(fleet.busyBytes * SHARE_ON_TRIAL) - fleet.busyBytesOnTrial),
@@ -98,15 +114,17 @@ async function decide(
   const wanted = askers.reduce((sum, { wants }) => sum + wants, 0);
   let short = run(askers);
   if (short.length === 0) return { grants, refusalByNode };
-  await feeder.prepare(wanted, { isFresh: true });
-  short = run(short);
-  if (short.length === 0) return { grants, refusalByNode };
-  const found = await feeder.search(short);
-  if (found.length > 0) {
-    run(short);
+  try {
+    await feeder.prepare(wanted, { isFresh: true });
+    short = run(short);
+    const found = short.length === 0 ? [] : await feeder.search(short);
+    if (found.length > 0) run(short);
     feeder.forget(found);
+    return { grants, refusalByNode };
+  } catch (error) {
+    feeder.settle({ decided: grants, lost: [], isUndone: true });
+    throw error;
   }
-  return { grants, refusalByNode };
 }
 
 /** The node as it asks on after a grant of this round. */
@@ -120,67 +138,69 @@ function withGrant(asker: Asker, { reservedBytes }: TermedGrant): Asker {
   };
 }
 
-type Written = {
-  readonly grants: readonly OpenGrant[];
-  readonly origins: ReadonlyMap<OriginId, Origin>;
-  readonly eventIds: readonly number[];
-};
-
-/** Write those of the grants that hold under the locks of nodes and origins. */
-async function writeGrants(
+/** Which of the grants hold under the locks of nodes and origins, as they are to be written. */
+export function admitGrants(
   { config }: Dependencies,
-  sql: Sql,
+  decided: readonly TermedGrant[],
   {
-    decided,
+    origins,
     nodes,
     nowMs,
-  }: { readonly decided: readonly TermedGrant[]; readonly nodes: readonly NodeRow[]; readonly nowMs: number },
-): Promise<Written> {
-  if (decided.length === 0) return { grants: [], origins: new Map(), eventIds: [] };
-  const locked = await lockOrigins(sql, [...new Set(decided.map((grant) => grant.originId))], originBudgetOf(config));
-  const slots = new Map([...locked].map(([id, origin]) => [id, openSlots(origin, nowMs).slots]));
-  const nodeById = new Map(nodes.map((node) => [node.id, node]));
-  const roomByNode = new Map(nodes.map((node) => [node.id, roomBytes(ledgerOf(node))]));
+  }: {
+    readonly origins: ReadonlyMap<OriginId, Origin>;
+    readonly nodes: ReadonlyMap<NodeId, Pick<Asker, "ledger" | "operatorId" | "rateBytesPerS">>;
+    readonly nowMs: number;
+  },
+): readonly NewAssignment[] {
+  const slots = new Map([...origins].map(([id, origin]) => [id, openSlots(origin, nowMs).slots]));
+  const roomByNode = new Map([...nodes].map(([id, { ledger }]) => [id, roomBytes(ledger)]));
   const times = leaseTimesOf(config);
-  const candidates = decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, sizeBytes }) => {
-    const node = nodeById.get(nodeId);
+  return decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, sizeBytes }) => {
+    const node = nodes.get(nodeId);
     const open = slots.get(originId) ?? 0;
     const room = roomByNode.get(nodeId) ?? -1;
-    // It was decided for a transaction that was repeated: what it looked at may have changed.
+    // What was decided on a view, or for a transaction that is repeated, may not hold any more.
     if (node === undefined || open === 0 || reservedBytes > room) return [];
     slots.set(originId, open - 1);
     roomByNode.set(nodeId, room - reservedBytes);
     const leaseMs = leaseLengthMs({ bytesLeft: sizeBytes, rateBytesPerS: node.rateBytesPerS }, times);
     return [{ assetId, nodeId, originId, reservedBytes, operatorId: node.operatorId, term, leaseMs }];
   });
-  const written = await insertAssignments(sql, candidates, nowMs);
-  const rankByAsset = new Map(decided.map((grant, rank) => [`${grant.assetId} ${grant.nodeId}`, rank]));
-  const rankOf = ({ asset, nodeId }: OpenGrant): number => rankByAsset.get(`${asset.id} ${nodeId}`) ?? 0;
-  const grants = written.toSorted((a, b) => rankOf(a) - rankOf(b));
-  const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
-  await updateNodes(
-    sql,
-    [...grantsByNode].flatMap(([nodeId, given]) => {
-      const node = nodeById.get(nodeId);
-      return node === undefined ? [] : [withLeases(node, given)];
+}
+
+/** Origins after these grants, which they had slots for. */
+export function takeOriginSlots(
+  origins: ReadonlyMap<OriginId, Origin>,
+  admitted: readonly NewAssignment[],
+  grants: readonly OpenGrant[],
+  nowMs: number,
+): ReadonlyMap<OriginId, Origin> {
+  const originByAsset = new Map(admitted.map((grant) => [grant.assetId, grant.originId]));
+  const takenByOrigin = Map.groupBy(grants, (grant) => originByAsset.get(grant.asset.id));
+  return new Map(
+    [...origins].map(([id, origin]) => {
+      const taken = takenByOrigin.get(id)?.length ?? 0;
+      return [id, taken === 0 ? origin : takeSlots(origin, taken, nowMs)];
     }),
   );
-  const originByAsset = new Map(decided.map((grant) => [grant.assetId, grant.originId]));
-  const takenByOrigin = Map.groupBy(grants, (grant) => originByAsset.get(grant.asset.id));
-  const origins = new Map(
-    [...locked].map(([id, origin]) => [id, takeSlots(origin, takenByOrigin.get(id)?.length ?? 0, nowMs)]),
+}
+
+/** Written, in the order in which they were admitted: most urgent first. */
+export async function insertGrants(
+  sql: Sql,
+  admitted: readonly NewAssignment[],
+  nowMs: number,
+): Promise<readonly OpenGrant[]> {
+  const written = new Map(
+    (await insertAssignments(sql, admitted, nowMs)).map((grant) => [`${grant.asset.id} ${grant.nodeId}`, grant]),
   );
-  await updateOrigins(sql, origins);
-  const eventIds = await appendEvents(
-    sql,
-    [...grantsByNode].map(([nodeId, given]) => ({
-      kind: "node.granted" as const,
-      actor: "node" as const,
-      nodeId,
-      assetIds: given.map((grant) => grant.asset.id),
-    })),
-  );
-  return { grants, origins, eventIds };
+  return admitted.flatMap(({ assetId, nodeId }) => written.get(`${assetId} ${nodeId}`) ?? []);
+}
+
+/** Those of the decided grants that were not written. */
+export function lostGrants(decided: readonly TermedGrant[], grants: readonly OpenGrant[]): readonly TermedGrant[] {
+  const done = new Set(grants.map(({ asset, nodeId }) => `${asset.id} ${nodeId}`));
+  return decided.filter((grant) => !done.has(`${grant.assetId} ${grant.nodeId}`));
 }
 
 function withLeases(node: NodeRow, given: readonly OpenGrant[]): NodeRow {
@@ -190,38 +210,69 @@ function withLeases(node: NodeRow, given: readonly OpenGrant[]): NodeRow {
   return { ...node, openIds, leaseDueAtMs, reservedBytes };
 }
 
-/** One round and its transaction. Answers what was written, and how many grants of each node were overtaken. */
-async function runRound(
-  dependencies: Dependencies,
-  claims: readonly Claim[],
-): Promise<{ readonly written: Written; readonly decision: Decision; readonly lost: readonly TermedGrant[] }> {
-  const { db, vetting, feeder } = dependencies;
+type Round = {
+  readonly grants: readonly OpenGrant[];
+  readonly refusalByNode: ReadonlyMap<NodeId, Refusal>;
+  readonly lost: readonly TermedGrant[];
+};
+
+/** One round and its transaction. */
+async function runRound(dependencies: Dependencies, claims: readonly Claim[]): Promise<Round> {
+  const { db, vetting, feeder, config } = dependencies;
   const claimByNode = new Map(claims.map((claim) => [claim.nodeId, claim]));
   await feeder.prepare(claims.reduce((sum, { wants }) => sum + wants, 0));
   const fleet = await feeder.fleet();
   // Decided once: a transaction that is repeated writes what still holds.
-  let decision: Decision = { grants: [], refusalByNode: new Map() };
-  let isDecided = false;
-  let lost: readonly TermedGrant[] = [];
+  let decision: Decision | null = null;
+  const end: DecisionEnd = { decided: [], lost: [], isUndone: true };
   try {
-    const written = await db.transaction(async (sql) => {
+    const { ownEvents, originsAfter, ...round } = await db.transaction(async (sql) => {
       const nodes = await lockNodes(sql, [...claimByNode.keys()], vetting);
       const nowMs = nodes[0]?.nowMs ?? 0;
       const askers = nodes.flatMap((node) => {
         const claim = claimByNode.get(node.id);
-        return claim === undefined ? [] : [toAsker(node, claim, isOnTrial(node, fleet, dependencies))];
+        const openLeases = node.openIds.length;
+        return claim === undefined
+          ? []
+          : [toAsker(dependencies, fleet, { ...node, ledger: ledgerOf(node), openLeases }, claim)];
       });
-      if (!isDecided) decision = await decide(dependencies, { askers, fleet, nowMs });
-      isDecided = true;
-      lost = decision.grants;
-      return writeGrants(dependencies, sql, { decided: decision.grants, nodes, nowMs });
+      decision ??= await decideGrants(dependencies, { askers, fleet, nowMs });
+      end.decided = decision.grants;
+      const originIds = new Set(decision.grants.map((grant) => grant.originId));
+      const origins = await lockOrigins(sql, [...originIds], originBudgetOf(config));
+      const askerById = new Map(askers.map((asker) => [asker.nodeId, asker]));
+      const admitted = admitGrants(dependencies, decision.grants, { origins, nodes: askerById, nowMs });
+      const grants = await insertGrants(sql, admitted, nowMs);
+      const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
+      await updateNodes(
+        sql,
+        nodes.flatMap((node) => {
+          const given = grantsByNode.get(node.id);
+          return given === undefined ? [] : [withLeases(node, given)];
+        }),
+      );
+      const after = takeOriginSlots(origins, admitted, grants, nowMs);
+      await updateOrigins(sql, after);
+      const eventIds = await appendEvents(
+        sql,
+        [...grantsByNode].map(([nodeId, given]) => ({
+          kind: "node.granted",
+          actor: "node",
+          nodeId,
+          assetIds: given.map(({ asset }) => asset.id),
+          detail: { granted: given.map(({ assignmentId }) => assignmentId) },
+        })),
+      );
+      const lost = lostGrants(decision.grants, grants);
+      end.lost = lost;
+      return { grants, refusalByNode: decision.refusalByNode, lost, ownEvents: eventIds, originsAfter: after };
     });
-    const done = new Set(written.grants.map(({ asset, nodeId }) => `${asset.id} ${nodeId}`));
-    lost = decision.grants.filter((grant) => !done.has(`${grant.assetId} ${grant.nodeId}`));
-    feeder.own(written.eventIds);
-    return { written, decision, lost };
+    end.isUndone = false;
+    feeder.own(ownEvents);
+    feeder.putOrigins(originsAfter);
+    return round;
   } finally {
-    feeder.takeBack(lost);
+    feeder.settle(end);
   }
 }
 
@@ -239,20 +290,29 @@ export async function grantAssignments(
   const granted = new Map<NodeId, Granted>();
   let left = claims;
   for (let round = 1; round <= ROUNDS_MAX && left.length > 0; round += 1) {
-    const { written, decision, lost } = await runRound(dependencies, left);
-    dependencies.feeder.putOrigins(written.origins);
-    const given = Map.groupBy(written.grants, (grant) => grant.nodeId);
+    const { grants, refusalByNode, lost } = await runRound(dependencies, left);
+    const given = Map.groupBy(grants, (grant) => grant.nodeId);
     for (const { nodeId } of left) {
       const before = granted.get(nodeId)?.grants ?? [];
-      const refusal = decision.refusalByNode.get(nodeId) ?? null;
+      const refusal = refusalByNode.get(nodeId) ?? null;
       granted.set(nodeId, { grants: [...before, ...(given.get(nodeId) ?? [])], refusal });
     }
-    const lostByNode = Map.groupBy(lost, (grant) => grant.nodeId);
-    left = left.flatMap((claim) => {
-      const wants = lostByNode.get(claim.nodeId)?.length ?? 0;
-      const bytes = (given.get(claim.nodeId) ?? []).reduce((sum, grant) => sum + grant.reservedBytes, 0);
-      return wants === 0 ? [] : [{ ...claim, wants, openBytes: claim.openBytes + bytes }];
-    });
+    left = claimsAfterLoss(left, { grants, lost });
   }
   return granted;
+}
+
+/** What is to be asked again for grants that were overtaken. */
+export function claimsAfterLoss(
+  claims: readonly Claim[],
+  { grants, lost }: { readonly grants: readonly OpenGrant[]; readonly lost: readonly TermedGrant[] },
+): readonly Claim[] {
+  if (lost.length === 0) return [];
+  const given = Map.groupBy(grants, (grant) => grant.nodeId);
+  const lostByNode = Map.groupBy(lost, (grant) => grant.nodeId);
+  return claims.flatMap((claim) => {
+    const wants = lostByNode.get(claim.nodeId)?.length ?? 0;
+    const bytes = (given.get(claim.nodeId) ?? []).reduce((sum, grant) => sum + grant.reservedBytes, 0);
+    return wants === 0 ? [] : [{ ...claim, wants, openBytes: claim.openBytes + bytes }];
+  });
 }

@@ -1,7 +1,8 @@
 import type { NodeLife } from "@dispatcher/core";
 import { readOverview } from "../db/queries/stats.ts";
 import type { Overview } from "../db/queries/stats.ts";
-import { authenticate } from "./authenticate.ts";
+import { authenticate, findNodesOfKeys } from "./authenticate.ts";
+import type { KnownNode, NodeKey } from "./authenticate.ts";
 import { checkHealth } from "./check-health.ts";
 import { createJoinToken } from "./create-join-token.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -11,9 +12,9 @@ import { importAssets } from "./import-assets.ts";
 import { joinNode } from "./join-node.ts";
 import { listAssets } from "./list-assets.ts";
 import { listNodes } from "./list-nodes.ts";
-import { syncNodes } from "./sync-nodes.ts";
-import type { SyncReply } from "./sync-nodes.ts";
-import type { SyncCall } from "./record-reports.ts";
+import type { SyncCall } from "./sync/desk.ts";
+import { syncNodes } from "./sync/sync-nodes.ts";
+import type { SyncReply } from "./sync/sync-nodes.ts";
 
 type Rest<Use extends (dependencies: Dependencies, ...rest: never[]) => unknown> =
   Parameters<Use> extends [Dependencies, ...infer More] ? More : never;
@@ -33,9 +34,15 @@ export function createServices(dependencies: Dependencies) {
     lanes: SYNC_LANES,
     run: (calls) => syncNodes(dependencies, calls),
   });
+  const findNode = createGroup<NodeKey, KnownNode>({
+    keyOf: ({ keyHash }) => keyHash.toString("hex"),
+    sizeMax: SYNCS_AT_ONCE,
+    lanes: SYNC_LANES,
+    run: (keys) => findNodesOfKeys(dependencies, keys),
+  });
   let overview: Promise<Overview> | null = null;
   return {
-    authenticate: (key: string | null) => authenticate(dependencies, key),
+    authenticate: (key: string | null) => authenticate(dependencies, key, findNode),
     checkHealth: () => checkHealth(dependencies),
     createJoinToken: (...rest: Rest<typeof createJoinToken>) => createJoinToken(dependencies, ...rest),
     getAsset: (...rest: Rest<typeof getAsset>) => getAsset(dependencies, ...rest),

@@ -6,7 +6,7 @@ export function newSecret(prefix: "dsp_node" | "dsp_join"): string {
 }
 
 /** What is stored in place of a secret. A plain hash suffices: there is nothing to guess in 256 random bits. */
-export function hashSecret(secret: string): Uint8Array {
+export function hashSecret(secret: string): Buffer {
   return createHash("sha256").update(secret, "utf8").digest();
 }
 

@@ -50,8 +50,15 @@ update nodes n
           from assignments where lease_expires_at is not null group by node_id) x
  where x.node_id = n.id;
 
+-- The turns of an asset are numbered: each grant takes one, which is its term, and so does a copy that comes late. Who
+-- decided without knowing of the latest turn finds the next one taken: so two servers never act on one asset unseen.
+alter table assignments drop constraint assignments_asset_id_term_key;
+alter table assignments add column turn integer;
+update assignments set turn = term;
+alter table assignments alter column turn set not null, add constraint assignments_asset_turn unique (asset_id, turn);
+
 -- One open lease or copy of an asset on a node: kept by the lock of the node's row and a look at its assignments of the
--- asset before each grant, as the next index finds them; two servers that grant one asset at once meet in its terms.
+-- asset before each grant.
 drop index assignments_one_per_node, assignments_open_by_node, assignments_due, assignments_stored_by_node;
 create index assignments_by_node on assignments (node_id);
 alter table assignments set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

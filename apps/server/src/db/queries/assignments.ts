@@ -149,29 +149,32 @@ export async function readGrants(sql: Sql, ids: readonly AssignmentId[]): Promis
   return rows.map(toOpenGrant);
 }
 
+/** A grant that is to be written. */
+export type NewAssignment = {
+  readonly assetId: AssetId;
+  readonly nodeId: NodeId;
+  readonly operatorId: OperatorId;
+  readonly originId: OriginId;
+  readonly term: number;
+  readonly reservedBytes: number;
+  readonly leaseMs: number;
+};
+
 /**
  * Write grants of nodes that are locked, and answer those that were written. The others have been overtaken: another
- * server has granted the asset since its last term was read, or the node holds it after all.
+ * transaction has taken the asset's next turn, or the node holds it after all.
  */
 export async function insertAssignments(
   sql: Sql,
-  grants: readonly {
-    readonly assetId: AssetId;
-    readonly nodeId: NodeId;
-    readonly operatorId: OperatorId;
-    readonly originId: OriginId;
-    readonly term: number;
-    readonly reservedBytes: number;
-    readonly leaseMs: number;
-  }[],
+  grants: readonly NewAssignment[],
   nowMs: number,
 ): Promise<readonly OpenGrant[]> {
   if (grants.length === 0) return [];
   const rows = await sql<OpenGrantRow[]>`
     with x as (
-      insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, granted_at, lease_expires_at,
+      insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, lease_expires_at,
                                reserved_bytes)
-      select asset, node, operator, origin, 'granted', term, to_timestamp(${nowMs}::double precision / 1000),
+      select asset, node, operator, origin, 'granted', term, term, to_timestamp(${nowMs}::double precision / 1000),
              to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
         from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
                     ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
@@ -181,7 +184,7 @@ export async function insertAssignments(
        where not exists (select from assignments h
                           where h.asset_id = r.asset and h.node_id = r.node
                             and h.state in ('granted', 'running', 'stored'))
-      on conflict (asset_id, term) do nothing
+      on conflict (asset_id, turn) do nothing
       returning id, node_id, asset_id, term, lease_expires_at, reserved_bytes)
     select ${grantColumns(sql)}
       from x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
@@ -204,6 +207,8 @@ export type AssignmentChange = {
   readonly message?: string;
   /** With `stored` alone. */
   readonly copy?: NewCopy;
+  /** The asset's next turn, taken by a copy that comes late and by a lease that is granted anew. */
+  readonly turn?: number;
 };
 
 /** Write the new states of assignments whose nodes are locked. */
@@ -225,17 +230,18 @@ async function writeCopies(sql: Sql, changes: readonly CopyChange[]): Promise<vo
        set state = 'stored', bytes_done = r.bytes, reserved_bytes = 0, lease_expires_at = null,
            ended_at = clock_timestamp(), failure_code = null, failure_message = null,
            size_bytes = r.size, sha256 = decode(r.sha256, 'hex'), trust = r.trust, counts = true, etag = r.etag,
-           last_modified = r.modified
+           last_modified = r.modified, turn = coalesce(r.turn, x.turn)
       from unnest(${changes.map(({ id }) => id)}::bigint[], ${changes.map(({ assignment }) => assignment.bytesDone)}::bigint[],
                   ${changes.map(({ copy }) => copy.sizeBytes)}::bigint[], ${changes.map(({ copy }) => copy.sha256)}::text[],
                   ${changes.map(({ copy }) => copy.trust)}::text[], ${changes.map(({ copy }) => copy.etag)}::text[],
-                  ${changes.map(({ copy }) => copy.lastModified)}::text[]) as r(id, bytes, size, sha256, trust, etag, modified)
+                  ${changes.map(({ copy }) => copy.lastModified)}::text[], ${changes.map(({ turn }) => turn ?? null)}::integer[])
+             as r(id, bytes, size, sha256, trust, etag, modified, turn)
      where x.id = r.id`;
 }
 
 async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
   if (changes.length === 0) return;
-  const rows = changes.map(({ id, assignment, message }) => ({
+  const rows = changes.map(({ id, assignment, message, turn }) => ({
     id,
     state: assignment.state,
     term: assignment.term,
@@ -245,6 +251,7 @@ async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Prom
     reserved: "reservedBytes" in assignment ? assignment.reservedBytes : 0,
     code: "failureCode" in assignment ? assignment.failureCode : null,
     message: message ?? null,
+    turn: turn ?? null,
   }));
   await sql`
     update assignments
@@ -253,10 +260,10 @@ async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Prom
            ended_at = case when r.expires is null then clock_timestamp() end,
            reclaimed_at = coalesce(reclaimed_at, case when r.state in ('released', 'failed', 'expired')
                                                       then clock_timestamp() end),
-           failure_code = r.code, failure_message = r.message
+           failure_code = r.code, failure_message = r.message, turn = coalesce(r.turn, assignments.turn)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, state text, term integer, bytes bigint, granted double precision, expires double precision,
-             reserved bigint, code text, message text)
+             reserved bigint, code text, message text, turn integer)
      where assignments.id = r.id`;
 }
 
@@ -289,13 +296,13 @@ export async function readLateFailures(
      group by asset_id, node_id`;
 }
 
-/** The last term of each of the assets that was ever granted. */
-export async function readLastTerms(sql: Sql, assetIds: readonly AssetId[]): Promise<ReadonlyMap<AssetId, number>> {
+/** The latest turn of each of the assets that was ever granted. */
+export async function readLastTurns(sql: Sql, assetIds: readonly AssetId[]): Promise<ReadonlyMap<AssetId, number>> {
   if (assetIds.length === 0) return new Map();
-  const rows = await sql<{ assetId: AssetId; term: number }[]>`
-    select asset_id::text as "assetId", max(term) as term from assignments
+  const rows = await sql<{ assetId: AssetId; turn: number }[]>`
+    select asset_id::text as "assetId", max(turn) as turn from assignments
      where asset_id = any(${assetIds}::bigint[]) group by asset_id`;
-  return new Map(rows.map(({ assetId, term }) => [assetId, term]));
+  return new Map(rows.map(({ assetId, turn }) => [assetId, turn]));
 }
 
 export type ReplicaWeight = {

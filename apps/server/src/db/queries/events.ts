@@ -5,7 +5,7 @@ import type { Sql } from "../database.ts";
 export const EVENT_KINDS = [
   "node.joined",
   "node.moved",
-  "node.reported",
+  "node.synced",
   "node.granted",
   "leases.ended",
   "assets.imported",

@@ -1,4 +1,14 @@
-import type { AssignmentId, ByteLedger, LifeThresholds, NodeId, NodeLife, OperatorId } from "@dispatcher/core";
+import { quickestNodes } from "@dispatcher/core";
+import type {
+  AssignmentId,
+  ByteLedger,
+  LifeThresholds,
+  NodeId,
+  NodeLife,
+  OperatorId,
+  QuickNode,
+  VettingRule,
+} from "@dispatcher/core";
 import type { Sql } from "../database.ts";
 
 export type NodeRow = {
@@ -164,13 +174,13 @@ export async function insertNode(
   return row?.id ?? null;
 }
 
-export async function findNodeByKeyHash(
+/** The nodes with these keys, in any order. */
+export async function findNodesByKeyHash(
   sql: Sql,
-  keyHash: Uint8Array,
-): Promise<{ readonly id: NodeId; readonly life: NodeLife } | null> {
-  const [row] = await sql<{ id: NodeId; life: NodeLife }[]>`
-    select id::text as id, life from nodes where key_hash = ${keyHash}`;
-  return row ?? null;
+  keyHashes: readonly Buffer[],
+): Promise<readonly { readonly id: NodeId; readonly life: NodeLife; readonly keyHash: Buffer }[]> {
+  return sql<{ id: NodeId; life: NodeLife; keyHash: Buffer }[]>`
+    select id::text as id, life, key_hash as "keyHash" from nodes where key_hash = any(${[...keyHashes]}::bytea[])`;
 }
 
 export type NodeSummary = {
@@ -213,13 +223,15 @@ export type Fleet = {
   /** Offered, held and reserved bytes of all nodes and of those on trial. */
   readonly busyBytes: number;
   readonly busyBytesOnTrial: number;
+  /** Those to whom others leave what takes too long; nodes on trial are not among them, as they get no first copies. */
+  readonly quickNodes: readonly QuickNode[];
 };
 
-export async function readFleet(
-  sql: Sql,
-  vetting: { readonly verifiedCopies: number; readonly ageMs: number },
-): Promise<Fleet> {
-  const [row] = await sql<[Fleet]>`
+/** Looked at to find them. Fewer of a large fleet: slow nodes are asked for giants that quicker ones could do. */
+const QUICK_NODES_READ = 300;
+
+export async function readFleet(sql: Sql, vetting: VettingRule): Promise<Fleet> {
+  const [row] = await sql<[Omit<Fleet, "quickNodes">]>`
     with fleet as (
       select operator_id, held_bytes + reserved_bytes as busy,
              verified_copies >= ${vetting.verifiedCopies}
@@ -229,7 +241,17 @@ export async function readFleet(
            coalesce(sum(busy), 0)::double precision as "busyBytes",
            coalesce(sum(busy) filter (where not vetted), 0)::double precision as "busyBytesOnTrial"
       from fleet`;
-  return row;
+  const isTrialOn = row.vettedNodes >= vetting.fleetMin;
+  const quick = await sql<QuickNode[]>`
+    select operator_id::text as "operatorId", rate_bytes_per_s as "rateBytesPerS",
+           greatest(0, least(offered_bytes - held_bytes, free_bytes) - margin_bytes - reserved_bytes) as "roomBytes"
+      from nodes
+     where life in ('online', 'suspect') and rate_bytes_per_s is not null
+       and (not ${isTrialOn}::boolean
+            or (verified_copies >= ${vetting.verifiedCopies}
+                and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond'))
+     order by rate_bytes_per_s desc, id limit ${QUICK_NODES_READ}`;
+  return { ...row, quickNodes: quickestNodes(quick) };
 }
 
 /**

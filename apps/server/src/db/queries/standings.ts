@@ -70,6 +70,8 @@ export type HolderRow = {
   readonly inventoryWanted: boolean;
   readonly isVetted: boolean;
   readonly state: "granted" | "running" | "stored";
+  /** The asset's turn by which it came to hold it. */
+  readonly turn: number;
   /** Null for an open lease. */
   readonly replica: {
     readonly sizeBytes: number;
@@ -89,7 +91,7 @@ export async function readHolders(
   const rows = await sql<
     (Omit<HolderRow, "replica"> & { sizeBytes: number | null; sha256: string; trust: Trust; counts: boolean })[]
   >`
-    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.operator_id::text as "operatorId", x.state, n.network,
+    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.operator_id::text as "operatorId", x.state, x.turn, n.network,
            n.life, n.inventory_wanted as "inventoryWanted",
            n.verified_copies >= ${vetting.verifiedCopies}
              and n.created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
@@ -199,21 +201,21 @@ export type QueuedAsset = QueueId &
     readonly retryAtMs: number | null;
     /** The database's clock when this was read. */
     readonly nowMs: number;
-    /** Grants so far. */
-    readonly lastTerm: number;
+    /** The latest turn of the asset; 0 where nobody has had it. */
+    readonly lastTurn: number;
   };
 
 type QueuedAssetRow = Omit<QueuedAsset, "digest" | "copies"> & AssetFactsRow;
 
 function toQueuedAsset(row: QueuedAssetRow): QueuedAsset {
-  const { originId, sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTerm } = row;
-  return { ...toAssetFacts(row), originId, sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTerm };
+  const { originId, sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn } = row;
+  return { ...toAssetFacts(row), originId, sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn };
 }
 
 const queuedAsset = (sql: Sql) => sql`
   ${assetFacts(sql)}, s.size_class as "sizeClass", s.urgency as "queuedUrgency", s.places_left as "placesLeft",
   s.retry_at as "retryAtMs", clock_timestamp() as "nowMs",
-  coalesce((select x.term from assignments x where x.asset_id = s.asset_id order by x.term desc limit 1), 0) as "lastTerm"`;
+  coalesce((select x.turn from assignments x where x.asset_id = s.asset_id order by x.turn desc limit 1), 0) as "lastTurn"`;
 
 /** The next `take` of each queue, from a place on. O(what it reads), by the heads of the queues. */
 export async function readQueues(

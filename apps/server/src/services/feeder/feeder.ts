@@ -1,7 +1,7 @@
 /**
  * What this process may give out, kept in memory and fed from the database, so that a round reads nothing of the catalog.
  *
- * The pool is a view and decides nothing by itself: each grant is checked again as it is written, by the asset's term, under
+ * The pool is a view and decides nothing by itself: each grant is checked again as it is written, by the asset's turn, under
  * the locks of node and origin. What the view does not know yet costs a grant that is not written, never one too many.
  * Changes by this process are applied at once; those of others, and of people, are read from the event log at least every
  * POLL_MS, which is the truth, and asked for at once when a node would go away with too little.
@@ -83,7 +83,16 @@ export type FeederParts = {
 /** A grant as decided, with the term it is to be written under. */
 export type TermedGrant = GrantDecision & { readonly term: number; readonly sizeBytes: number | null };
 
-type Entry = { readonly queue: Queue; lastTerm: number; isAhead: boolean };
+/** How the transaction that was to write a decision has ended. */
+export type DecisionEnd = {
+  decided: readonly TermedGrant[];
+  /** Those that it did not write, because others had been before. */
+  lost: readonly TermedGrant[];
+  /** It was rolled back, or nobody knows. */
+  isUndone: boolean;
+};
+
+type Entry = { readonly queue: Queue; lastTurn: number; isAhead: boolean };
 
 function keyOf({ originId, sizeClass }: QueueId): string {
   return `${originId} ${sizeClass}`;
@@ -97,6 +106,8 @@ export class Feeder {
   readonly #origins = new Map<OriginId, Origin>();
   /** To be read again before the next decision. */
   readonly #stale = new Set<AssetId>();
+  /** Assets granted in transactions that are under way, which the database does not show yet; and how often. */
+  readonly #inFlight = new Map<AssetId, number>();
   /** Not to be given out, or not to everybody, before a moment of `performance.now()`. */
   readonly #resting = new Map<AssetId, number>();
   /** Events of this process, applied already, that the log has not brought yet. */
@@ -144,7 +155,7 @@ export class Feeder {
     return this.#fleet.fleet;
   }
 
-  /** Decide a round over what is loaded. What it grants counts as given until it is confirmed or taken back. */
+  /** Decide a round over what is loaded. What it grants counts as given; {@link settle} has to follow, whatever happens. */
   decide(round: PoolRound): {
     readonly grants: readonly TermedGrant[];
     readonly refusalByNode: ReadonlyMap<NodeId, Refusal>;
@@ -157,14 +168,17 @@ export class Feeder {
     const termed = grants.map((grant): TermedGrant => {
       const entry = this.#entries.get(grant.assetId);
       if (entry === undefined) throw new Error(`Asset ${grant.assetId} was granted and is not known.`);
-      entry.lastTerm += 1;
-      return { ...grant, term: entry.lastTerm, sizeBytes: this.#pool.get(grant.assetId)?.sizeBytes ?? null };
+      entry.lastTurn += 1;
+      return { ...grant, term: entry.lastTurn, sizeBytes: this.#pool.get(grant.assetId)?.sizeBytes ?? null };
     });
     for (const [originId, taken] of Map.groupBy(grants, (grant) => grant.originId)) {
       const origin = this.#origins.get(originId);
       if (origin !== undefined) this.#origins.set(originId, takeSlots(origin, taken.length, round.nowMs));
     }
-    for (const { assetId } of grants) this.#settle(assetId);
+    for (const { assetId } of grants) {
+      this.#inFlight.set(assetId, (this.#inFlight.get(assetId) ?? 0) + 1);
+      this.#park(assetId);
+    }
     return { grants: termed, refusalByNode };
   }
 
@@ -212,18 +226,31 @@ export class Feeder {
     }
   }
 
-  /** These grants were not written: what they were based on is read again, and the slots are free. */
-  takeBack(grants: readonly Pick<GrantDecision, "assetId" | "originId">[]): void {
-    for (const { assetId, originId } of grants) {
+  /**
+   * The transaction that was to write these grants is over. Of those that it has not written what they were based on is read
+   * again; where it was undone as a whole, their slots are free.
+   */
+  settle({ decided, lost, isUndone }: DecisionEnd): void {
+    for (const { assetId } of decided) {
+      const left = (this.#inFlight.get(assetId) ?? 0) - 1;
+      if (left > 0) this.#inFlight.set(assetId, left);
+      else this.#inFlight.delete(assetId);
+    }
+    for (const { assetId, originId } of isUndone ? decided : lost) {
       this.#stale.add(assetId);
-      const origin = this.#origins.get(originId);
-      if (origin !== undefined) this.#origins.set(originId, returnSlots(origin, 1));
+      if (isUndone) this.changeOrigin(originId, (origin) => returnSlots(origin, 1));
     }
   }
 
   /** Assets changed in a way that is to be read. */
   markStale(ids: Iterable<AssetId>): void {
     for (const id of ids) this.#stale.add(id);
+  }
+
+  /** As it will be once a transaction that is under way commits; until then, and at worst until the next poll, a guess. */
+  changeOrigin(id: OriginId, change: (origin: Origin) => Origin): void {
+    const origin = this.#origins.get(id);
+    if (origin !== undefined) this.#origins.set(id, change(origin));
   }
 
   /** As this process has just written them. */
@@ -243,19 +270,24 @@ export class Feeder {
   putCopied(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): void {
     const entry = this.#entries.get(asset.id);
     if (entry === undefined) return;
+    if (entry.lastTurn !== Math.max(...rows.map((row) => row.turn))) {
+      // Somebody has had a turn that these rows do not show: they were read before it.
+      this.#stale.add(asset.id);
+      return;
+    }
     const copies = toHolders(rows.filter((row) => row.replica !== null));
     if (asset.state !== "wanted" || placesLeft(copies, asset.copies) === 0) {
       this.#drop(asset.id);
       return;
     }
     const place = { id: asset.id, urgency: this.#urgencyOf(asset, copies, nowMs) };
-    const { queue, lastTerm } = entry;
+    const { queue, lastTurn } = entry;
     const avoid = this.#candidateOf(asset.id)?.avoid ?? [];
     this.#drop(asset.id);
     if (!queue.covers(place)) return;
     const holders = toHolders(rows);
     const urgency = this.#urgencyOf(asset, holders, nowMs);
-    this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTerm, isAhead: false });
+    this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTurn, isAhead: false });
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -345,7 +377,8 @@ export class Feeder {
   }
 
   async #refresh(): Promise<void> {
-    const ids = [...this.#stale];
+    // What is in flight would be read as if it were not.
+    const ids = [...this.#stale].filter((id) => !this.#inFlight.has(id));
     for (let start = 0; start < ids.length; start += BATCH) {
       const batch = ids.slice(start, start + BATCH);
       // What is marked while it is being read is read again.
@@ -395,7 +428,7 @@ export class Feeder {
 
   async #readDetails(assets: readonly QueuedAsset[]): Promise<Details> {
     const { db, config, vetting } = this.#parts;
-    const ids = assets.filter((asset) => asset.lastTerm > 0).map((asset) => asset.id);
+    const ids = assets.filter((asset) => asset.lastTurn > 0).map((asset) => asset.id);
     const holders = Map.groupBy(await readHolders(db.sql, ids, vetting), (row) => row.assetId);
     const withinMs = config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
     const failures = Map.groupBy(await readLateFailures(db.sql, { assetIds: ids, withinMs }), (row) => row.assetId);
@@ -405,7 +438,7 @@ export class Feeder {
   /** Put an asset that is in no place yet where it belongs. */
   #enter(asset: QueuedAsset, { holders, failures }: Details, { anywhere }: { readonly anywhere: boolean }): void {
     const queue = this.#queueOf(asset);
-    const { id, nowMs, lastTerm, retryAtMs } = asset;
+    const { id, nowMs, lastTurn, retryAtMs } = asset;
     if (!anywhere && !queue.covers({ id, urgency: asset.queuedUrgency })) return;
     const avoided = failures.get(id) ?? [];
     const changesAtMs = Math.min(retryAtMs ?? Infinity, ...avoided.map((one) => one.untilMs));
@@ -414,7 +447,7 @@ export class Feeder {
     const present = toHolders(holders.get(id) ?? []);
     const urgency = this.#urgencyOf(asset, present, nowMs);
     const avoid = avoided.map((one) => one.nodeId);
-    const entry = { queue, lastTerm, isAhead: false };
+    const entry = { queue, lastTurn, isAhead: false };
     this.#place(this.#toCandidate(asset, { holders: present, urgency, avoid }), entry, anywhere);
   }
 
@@ -445,7 +478,7 @@ export class Feeder {
   }
 
   /** After a grant: it may stand below the floor now. */
-  #settle(id: AssetId): void {
+  #park(id: AssetId): void {
     const entry = this.#entries.get(id);
     const candidate = this.#pool.get(id);
     if (entry === undefined || candidate === undefined) return;

@@ -1,0 +1,213 @@
+/**
+ * What a group of syncs may change: read under lock once, changed in memory by one report after the other, written once.
+ */
+import { DispatcherError, changeOffer, isOpen, releaseBytes, returnSlots } from "@dispatcher/core";
+import type {
+  AssetId,
+  Assignment,
+  AssignmentId,
+  ByteLedger,
+  FailureCode,
+  NodeId,
+  Origin,
+  OriginId,
+} from "@dispatcher/core";
+import type { z } from "zod";
+import type { Sql } from "../../db/database.ts";
+import { readAssignmentsOfNodes, readHoldingsOfNodes, readLastTurns } from "../../db/queries/assignments.ts";
+import type { AssignmentChange, StoredAssignment } from "../../db/queries/assignments.ts";
+import { ledgerOf } from "../../db/queries/nodes.ts";
+import type { NodeRow } from "../../db/queries/nodes.ts";
+import { lockAssets, readHolders } from "../../db/queries/standings.ts";
+import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
+import type { NodeSyncInput } from "../../wire/node.ts";
+import type { Dependencies } from "../dependencies.ts";
+
+export type Input = z.output<typeof NodeSyncInput>;
+export type Open = Input["open"][number];
+
+/** What one node says. */
+export type SyncCall = { readonly nodeId: NodeId; readonly input: Input; readonly network: string | null };
+
+/** A change of an origin by a report. */
+export type OriginChange = { readonly id: OriginId; readonly change: (origin: Origin) => Origin };
+
+/** What is read and changed. */
+export type Desk = {
+  readonly dependencies: Dependencies;
+  readonly nowMs: number;
+  readonly stored: Map<AssignmentId, StoredAssignment>;
+  /** The same by the node and the asset they are about. */
+  readonly storedByHolding: ReadonlyMap<string, readonly StoredAssignment[]>;
+  readonly assets: ReadonlyMap<AssetId, AssetFacts>;
+  /** Kept up to date: nodes of one group may speak of one asset. */
+  readonly holders: Map<AssetId, readonly HolderRow[]>;
+  /** What becomes of origins. They are locked last and for short, so it is kept until then, in its order. */
+  readonly originChanges: OriginChange[];
+  readonly changed: Map<AssignmentId, Omit<AssignmentChange, "id">>;
+  readonly failures: Map<AssetId, FailureCode[]>;
+  /** The latest turn of the assets that somebody is late with. */
+  readonly turns: Map<AssetId, number>;
+  /** Assets of which somebody has a copy more. */
+  readonly copied: Set<AssetId>;
+};
+
+/** The node that speaks, as it changes. */
+export type Speaker = {
+  readonly node: NodeRow;
+  readonly input: Input;
+  ledger: ByteLedger;
+  quota: number;
+  rateBytesPerS: number | null;
+  verifiedCopies: number;
+  inventoryWanted: boolean;
+  openLeases: number;
+  /** Assets of which a copy came late: there may be a lease too many elsewhere. */
+  readonly late: Set<AssetId>;
+  /** Assignments whose lease is over, and is not granted anew only for now: their bytes are kept. */
+  readonly paused: Set<AssignmentId>;
+  /** What it lists as open and has no lease for any more. */
+  readonly away: { readonly stored: StoredAssignment; readonly report: Open }[];
+};
+
+function holdingKey({ nodeId, assetId }: { readonly nodeId: NodeId; readonly assetId: AssetId }): string {
+  return `${nodeId} ${assetId}`;
+}
+
+export function currentOf(desk: Desk, { id, assignment }: StoredAssignment): Assignment {
+  return desk.changed.get(id)?.assignment ?? assignment;
+}
+
+export function changeOrigin(desk: Desk, id: OriginId, change: (origin: Origin) => Origin): void {
+  desk.originChanges.push({ id, change });
+}
+
+/** Take the asset's next turn: whoever grants it at the same time, without knowing of this, finds it taken. */
+export function takeTurn(desk: Desk, assetId: AssetId): number {
+  const turn = (desk.turns.get(assetId) ?? 0) + 1;
+  desk.turns.set(assetId, turn);
+  return turn;
+}
+
+/** Write down who holds an asset on this node from now on; null for nobody. */
+export function setHolder(desk: Desk, { assetId, nodeId }: StoredAssignment, holder: HolderRow | null): void {
+  const others = (desk.holders.get(assetId) ?? []).filter((row) => row.nodeId !== nodeId);
+  desk.holders.set(assetId, holder === null ? others : [...others, holder]);
+}
+
+export function holderOf(
+  speaker: Speaker,
+  { assetId, nodeId, operatorId }: StoredAssignment,
+  rest: Pick<HolderRow, "state" | "replica" | "turn">,
+): HolderRow {
+  const { network, life, isVetted } = speaker.node;
+  return { assetId, nodeId, operatorId, network, life, inventoryWanted: speaker.inventoryWanted, isVetted, ...rest };
+}
+
+/** An open assignment ends: its reservation and its origin slot go back. */
+export function endOpen(
+  desk: Desk,
+  speaker: Speaker,
+  stored: StoredAssignment,
+  next: Assignment,
+  message?: string,
+): void {
+  const before = currentOf(desk, stored);
+  if (isOpen(before)) {
+    speaker.ledger = releaseBytes(speaker.ledger, before.reservedBytes);
+    speaker.openLeases -= 1;
+    changeOrigin(desk, stored.originId, (origin) => returnSlots(origin, 1));
+    setHolder(desk, stored, null);
+  }
+  desk.changed.set(stored.id, message === undefined ? { assignment: next } : { assignment: next, message });
+}
+
+export function find(desk: Desk, speaker: Speaker, id: AssignmentId): StoredAssignment {
+  const stored = desk.stored.get(id);
+  if (stored === undefined || stored.nodeId !== speaker.node.id) {
+    throw new DispatcherError("ASSIGNMENT_UNKNOWN", `Assignment ${id} is not one of this node's.`);
+  }
+  return stored;
+}
+
+/** The other assignment by which this node holds the asset already, if there is one. */
+export function otherHolding(desk: Desk, stored: StoredAssignment): StoredAssignment | undefined {
+  return (desk.storedByHolding.get(holdingKey(stored)) ?? [])
+    .filter((other) => other.id !== stored.id)
+    .find((other) => isOpen(currentOf(desk, other)) || currentOf(desk, other).state === "stored");
+}
+
+export function toSpeaker(node: NodeRow, input: Input): Speaker {
+  return {
+    node,
+    input,
+    ledger: changeOffer(ledgerOf(node), input),
+    quota: node.quota,
+    rateBytesPerS: node.rateBytesPerS,
+    verifiedCopies: node.verifiedCopies,
+    inventoryWanted: node.inventoryWanted || node.life === "lost",
+    openLeases: node.openIds.length,
+    late: new Set(),
+    paused: new Set(),
+    away: [],
+  };
+}
+
+/** Read, and lock, what the nodes speak of; nodes are locked already. */
+export async function openDesk(
+  dependencies: Dependencies,
+  sql: Sql,
+  calls: readonly { readonly node: NodeRow; readonly input: Input }[],
+): Promise<Desk> {
+  const inputs = calls.map(({ input }) => input);
+  const nodeIds = calls.map(({ node }) => node.id);
+  const ending = inputs.flatMap((input) => [...input.finished, ...input.failed, ...input.released]);
+  const open = inputs.flatMap((input) => input.open);
+  const openIds = calls.flatMap(({ node }) => node.openIds);
+  const reported = [...ending, ...open].map((report) => report.assignmentId);
+  const mentioned = await readAssignmentsOfNodes(sql, nodeIds, [...new Set([...openIds, ...reported])]);
+  // Only reports that end or revive something look at the asset; plain progress touches no shared row.
+  const involvedIds = new Set(
+    [
+      ...inputs.flatMap((input) => [...input.finished, ...input.failed]),
+      ...open.filter((report) => report.wantBytes !== undefined),
+    ].map((report) => report.assignmentId),
+  );
+  const reportedIds = new Set(reported);
+  const isRevived = ({ id, assignment }: StoredAssignment): boolean =>
+    assignment.state === "expired" && reportedIds.has(id);
+  const involved = mentioned.filter((one) => involvedIds.has(one.id) || isRevived(one));
+  const assetIds = [...new Set(involved.map((one) => one.assetId))];
+  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
+  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
+  // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
+  const lateIds = [...new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId))];
+  const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
+  const turns = await readLastTurns(sql, lateIds);
+  const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
+  return {
+    dependencies,
+    nowMs: Math.max(...calls.map(({ node }) => node.nowMs)),
+    stored,
+    storedByHolding: Map.groupBy(stored.values(), holdingKey),
+    assets,
+    holders,
+    originChanges: [],
+    changed: new Map(),
+    failures: new Map(),
+    turns: new Map(turns),
+    copied: new Set(),
+  };
+}
+
+/** Its sync has shown that the node lives: so it is seen in what follows from the holders of assets. */
+export function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): void {
+  for (const assetId of desk.copied) {
+    const rows = desk.holders.get(assetId);
+    if (rows?.some((row) => row.nodeId === id) !== true) continue;
+    desk.holders.set(
+      assetId,
+      rows.map((row) => (row.nodeId === id ? { ...row, life: "online", inventoryWanted } : row)),
+    );
+  }
+}

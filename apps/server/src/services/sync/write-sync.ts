@@ -1,0 +1,139 @@
+/** What a group of syncs came to, written: its reports, its grants, and what follows from both. */
+import { isOpen, judgeFailures, reserveBytes } from "@dispatcher/core";
+import type { AssetId, Assignment, AssignmentId, NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
+import type { Sql } from "../../db/database.ts";
+import { readFailures, updateAssignments } from "../../db/queries/assignments.ts";
+import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
+import { appendEvents } from "../../db/queries/events.ts";
+import type { NewEvent } from "../../db/queries/events.ts";
+import { leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
+import { updateOrigins } from "../../db/queries/origins.ts";
+import { updateStandingsAfterFailure } from "../../db/queries/standings.ts";
+import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
+import { writeAssetStandings } from "../asset-standing.ts";
+import { currentOf, showAsPresent } from "./desk.ts";
+import type { Desk, Speaker } from "./desk.ts";
+import type { Heard } from "./reports.ts";
+
+/** A lease as its node knows it, or will. */
+export type Lease = { readonly id: AssignmentId; readonly assignment: OpenAssignment };
+
+/** What the process that wrote it knows without reading it. */
+export type WrittenSync = {
+  readonly eventIds: readonly number[];
+  readonly origins: ReadonlyMap<OriginId, Origin>;
+  /** Assets with a copy more, with all their holders. */
+  readonly copied: readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
+  /** Assets that stand otherwise in another way. */
+  readonly otherwise: readonly AssetId[];
+  /** What each node had open before its new grants. */
+  readonly openByNode: ReadonlyMap<NodeId, readonly Lease[]>;
+};
+
+export async function writeSync(
+  sql: Sql,
+  { desk, speakers, networkByNode }: Heard,
+  { origins, grants }: { readonly origins: ReadonlyMap<OriginId, Origin>; readonly grants: readonly OpenGrant[] },
+): Promise<WrittenSync> {
+  await updateAssignments(
+    sql,
+    [...desk.changed].map(([id, change]) => ({ id, ...change })),
+  );
+  const openByNode = Map.groupBy(
+    [...desk.stored.values()].flatMap((one) => {
+      const assignment = currentOf(desk, one);
+      return isOpen(assignment) ? [{ id: one.id, nodeId: one.nodeId, assignment }] : [];
+    }),
+    (one) => one.nodeId,
+  );
+  const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
+  await updateSyncedNodes(
+    sql,
+    speakers.map((speaker) => {
+      const { id } = speaker.node;
+      const given = grantsByNode.get(id) ?? [];
+      const leases = leasesOf([
+        ...(openByNode.get(id) ?? []),
+        ...given.map((grant) => ({ id: grant.assignmentId, assignment: grant })),
+      ]);
+      return { ...rowOf(speaker, given), ...leases, network: networkByNode.get(id) ?? null };
+    }),
+  );
+  await settleFailures(sql, desk);
+  for (const speaker of speakers) showAsPresent(desk, speaker);
+  const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
+  const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
+  await updateOrigins(sql, origins);
+  const changes = [...desk.changed].flatMap(([id, { assignment }]) => {
+    const stored = desk.stored.get(id);
+    // Progress alone is no event.
+    const isEvent = !isOpen(assignment) || stored?.assignment.state === "expired";
+    return stored === undefined || !isEvent ? [] : [{ stored, assignment }];
+  });
+  const eventIds = await appendEvents(sql, toEvents(changes, grants));
+  return {
+    eventIds,
+    origins,
+    copied: copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] })),
+    otherwise: changes.map(({ stored }) => stored.assetId).filter((id) => !desk.copied.has(id)),
+    openByNode,
+  };
+}
+
+function rowOf(speaker: Speaker, given: readonly OpenGrant[]) {
+  const { node, input, quota, rateBytesPerS, verifiedCopies, inventoryWanted } = speaker;
+  const { freeBytes, agentVersion, schemes } = input;
+  const ledger = given.reduce((sum, grant) => reserveBytes(sum, grant.reservedBytes), speaker.ledger);
+  return {
+    id: node.id,
+    ...ledger,
+    quota,
+    rateBytesPerS,
+    verifiedCopies,
+    inventoryWanted,
+    freeBytes,
+    agentVersion,
+    schemes,
+  };
+}
+
+/** After failures: whether the asset is wanted on, gone or for people to look at, and how long it rests. */
+async function settleFailures(sql: Sql, desk: Desk): Promise<void> {
+  if (desk.failures.size === 0) return;
+  const { config, random } = desk.dependencies;
+  const failuresByAsset = Map.groupBy(await readFailures(sql, [...desk.failures.keys()]), (row) => row.assetId);
+  const outcomes = [...desk.failures].map(([id, newCodes]) => ({
+    id,
+    ...judgeFailures(failuresByAsset.get(id) ?? [], newCodes, {
+      baseMs: config.DISPATCHER_RETRY_BASE_MS,
+      jitter: random(),
+    }),
+  }));
+  await updateStandingsAfterFailure(sql, outcomes);
+}
+
+/** One event a node: which of its assignments came to which state, and what it was granted. */
+function toEvents(
+  changes: readonly { readonly stored: StoredAssignment; readonly assignment: Assignment }[],
+  grants: readonly OpenGrant[],
+): readonly NewEvent[] {
+  const detailByNode = new Map<NodeId, Record<string, AssignmentId[]>>();
+  const assetsByNode = new Map<NodeId, AssetId[]>();
+  const note = (nodeId: NodeId, state: string, id: AssignmentId, assetId: AssetId): void => {
+    const detail = detailByNode.get(nodeId) ?? {};
+    detailByNode.set(nodeId, detail);
+    (detail[state] ??= []).push(id);
+    const assets = assetsByNode.get(nodeId);
+    if (assets === undefined) assetsByNode.set(nodeId, [assetId]);
+    else assets.push(assetId);
+  };
+  for (const { stored, assignment } of changes) note(stored.nodeId, assignment.state, stored.id, stored.assetId);
+  for (const { nodeId, assignmentId, asset } of grants) note(nodeId, "granted", assignmentId, asset.id);
+  return [...detailByNode].map(([nodeId, detail]) => ({
+    kind: "node.synced",
+    actor: "node",
+    nodeId,
+    assetIds: assetsByNode.get(nodeId) ?? [],
+    detail,
+  }));
+}
