@@ -66,6 +66,7 @@ const EnvironmentShape = z
     DISPATCHER_NODE_RETIRED_MS: durationMs
       .default(30 * 86_400_000)
       .describe("silence after which it has to join again"),
+    DISPATCHER_EVENTS_DAYS: count(1, 36_500).default(400).describe("days for which the log of events is kept"),
     DISPATCHER_QUOTA_MAX: count(1, 1000).default(32).describe("most open leases a node can earn"),
     DISPATCHER_UNKNOWN_SIZE_BYTES: count(1, 2 ** 50)
       .default(256 * 2 ** 20)

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DispatcherError } from "@dispatcher/core";
 import type { Dependencies } from "../services/dependencies.ts";
 import { beginMercy, giveUpSweeping, holdSweeping, recordSweep } from "../db/queries/service-state.ts";
+import { keepEvents } from "../services/keep-events.ts";
 import { expireLeases } from "../services/reclaim-leases.ts";
 import { moveSilentNodes } from "../services/move-silent-nodes.ts";
 import { renewStandings } from "../services/renew-standings.ts";
@@ -31,7 +32,7 @@ export async function sweepOnce(
     gapMs: Math.max(60_000, config.DISPATCHER_SWEEP_INTERVAL_MS * INTERVALS_TO_BE_AWAY),
     mercyMs: config.DISPATCHER_RESTART_MERCY_MS,
   });
-  const steps = hasMercy ? [renewStandings] : [expireLeases, moveSilentNodes, renewStandings];
+  const steps = hasMercy ? [renewStandings, keepEvents] : [expireLeases, moveSilentNodes, renewStandings, keepEvents];
   for (const step of steps) {
     while ((await step(dependencies, BATCH)) === BATCH) {
       if (!(await goesOn())) return;

@@ -19,3 +19,12 @@ create index events_by_xid on events (xid, id);
 create index events_by_id on events (id);
 -- For what falls outside of the days that were made ahead.
 create table events_default partition of events default;
+do $$
+declare day date;
+begin
+  for ahead in 0..7 loop
+    day := (now() at time zone 'utc')::date + ahead;
+    execute format('create table %I partition of events for values from (%L) to (%L)',
+                   'events_' || to_char(day, 'YYYYMMDD'), day || ' 00:00:00+00', day + 1 || ' 00:00:00+00');
+  end loop;
+end $$;

@@ -69,3 +69,46 @@ export async function readChangedAssets(
   const events = rows.flatMap(({ id, assetIds }) => (id === null || assetIds === null ? [] : [{ id, assetIds }]));
   return { events, cursor: rows[0]?.xmin ?? cursor };
 }
+
+/** The days, as YYYYMMDD, that have a table of their own; with what the database's clock says is today. */
+export async function readEventDays(sql: Sql): Promise<{ readonly today: string; readonly days: readonly string[] }> {
+  const [row] = await sql<[{ today: string; days: string[] }]>`
+    select to_char(now() at time zone 'utc', 'YYYYMMDD') as today,
+           coalesce(array_agg(substr(c.relname, 8)) filter (where c.relname ~ '^events_[0-9]{8}$'), '{}')::text[] as days
+      from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'events'::regclass`;
+  return row;
+}
+
+/** The day so many days later, or earlier below 0. */
+export function shiftDay(day: string, days: number): string {
+  const shifted = new Date(`${dateOf(day)}T00:00:00Z`);
+  shifted.setUTCDate(shifted.getUTCDate() + days);
+  return shifted.toISOString().slice(0, 10).replaceAll("-", "");
+}
+
+/** As PostgreSQL and Date write it. */
+function dateOf(day: string): string {
+  return `${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}`;
+}
+
+/** Make the table of a day. What has fallen into the table for the rest moves over. */
+export async function addEventDay(sql: Sql, day: string): Promise<void> {
+  const table = `events_${requireDay(day)}`;
+  const [from, to] = [day, shiftDay(day, 1)].map((one) => `'${dateOf(one)} 00:00:00+00'`);
+  await sql.unsafe(`create table ${table} (like events including defaults including constraints)`);
+  await sql.unsafe(`
+    with strays as (delete from events_default where at >= ${from} and at < ${to} returning *)
+    insert into ${table} select * from strays`);
+  await sql.unsafe(`alter table events attach partition ${table} for values from (${from}) to (${to})`);
+}
+
+/** Drop a day as a whole. */
+export async function dropEventDay(sql: Sql, day: string): Promise<void> {
+  await sql.unsafe(`drop table events_${requireDay(day)}`);
+}
+
+/** It becomes part of a statement. */
+function requireDay(day: string): string {
+  if (!/^[0-9]{8}$/.test(day)) throw new Error(`"${day}" is no day.`);
+  return day;
+}
