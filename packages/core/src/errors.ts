@@ -44,6 +44,16 @@ const ERRORS = {
     retryable: false,
     exit: "DATAERR",
   },
+  DATABASE_IN_USE: {
+    advice: "Stop every server of this database first, then run the command again; nothing was changed.",
+    retryable: false,
+    exit: "UNAVAILABLE",
+  },
+  DATABASE_NOT_EMPTY: {
+    advice: "Name a new, empty one with DATABASE_URL or DISPATCHER_DATA_DIR; nothing was changed.",
+    retryable: false,
+    exit: "CONFIG",
+  },
   DATABASE_TOO_NEW: {
     advice: "Start the newer Dispatcher again, or restore a backup made by this one.",
     retryable: false,
@@ -63,6 +73,26 @@ const ERRORS = {
     advice: "Delete the file: its bytes are not those the catalog declares.",
     retryable: false,
     exit: "DATAERR",
+  },
+  EXPORT_DAMAGED: {
+    advice: "Copy the file anew from where it was written, or export again; nothing was imported.",
+    retryable: false,
+    exit: "DATAERR",
+  },
+  EXPORT_INCOMPATIBLE: {
+    advice: "Import it with the Dispatcher that wrote it, or export again with this one; nothing was imported.",
+    retryable: false,
+    exit: "DATAERR",
+  },
+  FILE_UNREADABLE: {
+    advice: "Check the path, and that this user may read it.",
+    retryable: false,
+    exit: "NOINPUT",
+  },
+  FILE_UNWRITABLE: {
+    advice: "Make room or name another file, and run the command again.",
+    retryable: false,
+    exit: "CANTCREAT",
   },
   FORBIDDEN: {
     advice: "Use a key that has this right.",

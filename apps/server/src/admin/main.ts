@@ -1,13 +1,19 @@
+import { createInterface } from "node:readline/promises";
 import { DispatcherError, describeFailure } from "@dispatcher/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { readConfig } from "../config.ts";
+import type { ServerConfig } from "../config.ts";
 import { createLog } from "../log.ts";
+import type { Log } from "../log.ts";
 import { openStorage } from "../storage.ts";
+import type { Storage } from "../storage.ts";
 import { VERSION } from "../version.ts";
 import { createAdminCaller, fromCaller } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { showAssets } from "./commands/assets.ts";
+import { runExport } from "./commands/export.ts";
 import { runImport } from "./commands/import.ts";
+import { runImportState } from "./commands/import-state.ts";
 import { showNodes } from "./commands/nodes.ts";
 import { showStatus } from "./commands/status.ts";
 import { showAge } from "./show.ts";
@@ -41,8 +47,10 @@ function usageFault(text: string): string {
   return `USAGE: ${said.replace(/\.?$/, ".")} Run it with --help.\n`;
 }
 
-/** Open the database, run one command as an administrator, close again. */
-async function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Promise<Result> {
+type Opened = { readonly config: ServerConfig; readonly storage: Storage; readonly log: Log };
+
+/** Open the database, run one command on it, close again. */
+async function withStorage<Result>(run: (opened: Opened) => Promise<Result>): Promise<Result> {
   const config = readConfig(process.env);
   // What people read goes to stdout as a whole; the log of a short command is its warnings, on stderr.
   const log = createLog({
@@ -52,12 +60,28 @@ async function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Pro
   });
   const storage = await openStorage(config, log, "dispatcher admin");
   try {
-    return await run(createAdminCaller(config, storage, log));
-  } catch (error) {
-    throw fromCaller(error);
+    return await run({ config, storage, log });
   } finally {
     await storage.close();
   }
+}
+
+/** Run one command as an administrator. */
+function withCaller<Result>(run: (caller: Caller) => Promise<Result>): Promise<Result> {
+  return withStorage(async ({ config, storage, log }) => {
+    try {
+      return await run(createAdminCaller(config, storage, log));
+    } catch (error) {
+      throw fromCaller(error);
+    }
+  });
+}
+
+/** Aborts when somebody wants the command to stop, in order. A second Ctrl-C ends it at once. */
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stopping.abort());
+  return stopping.signal;
 }
 
 const program = new Command("pnpm admin")
@@ -73,7 +97,8 @@ Examples:
   pnpm admin token create --operator "Library of Alexandria"     let somebody take part
   pnpm admin import datapackage.json --base-url https://data.example.org/files/
   pnpm admin assets --incomplete --limit 20
-  pnpm admin status -o json`,
+  pnpm admin status -o json
+  pnpm admin export --out backup.ndjson`,
   )
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(usageFault(text)) });
@@ -157,9 +182,7 @@ program
   .option("--show-skipped", "name every entry that is not taken")
   .action(async (source: string, _options: unknown, command: Command) => {
     const options = command.optsWithGlobals<GlobalOptions & Parameters<typeof runImport>[0]["options"]>();
-    const stopping = new AbortController();
-    process.once("SIGINT", () => stopping.abort());
-    process.once("SIGTERM", () => stopping.abort());
+    const signal = stopSignal();
     process.exitCode = await withCaller((caller) =>
       runImport({
         source,
@@ -174,7 +197,88 @@ program
         out: process.stdout,
         err: process.stderr,
         isTerminal: process.stderr.isTTY,
-        signal: stopping.signal,
+        signal,
+      }),
+    );
+  });
+
+program
+  .command("export")
+  .description("write everything the dispatcher has to remember, as it is at this moment; servers may go on")
+  .option("--out <file>", "a file, which has its name once it is whole; - for standard output", "-")
+  .option("--without-events", "leave out the log of what happened")
+  .addHelpText(
+    "after",
+    `
+The file has all that the database has: keys and join tokens as hashes only, and the names of operators and nodes.
+
+Examples:
+  pnpm admin export --out backup.ndjson
+  pnpm admin export | gzip > backup.ndjson.gz
+  pnpm admin export --without-events --out small.ndjson`,
+  )
+  .action(async (_options: unknown, command: Command) => {
+    const { out, withoutEvents, output } = command.optsWithGlobals<
+      GlobalOptions & { readonly out: string; readonly withoutEvents?: true }
+    >();
+    const signal = stopSignal();
+    process.exitCode = await withStorage(({ storage }) =>
+      runExport({
+        db: storage.db,
+        options: { out, events: withoutEvents !== true, output },
+        out: process.stdout,
+        err: process.stderr,
+        isTerminal: process.stderr.isTTY,
+        signal,
+      }),
+    );
+  });
+
+/** Ask on the terminal; anything but a yes is a no, the end of the input too. @throws the signal's reason */
+async function askOnTerminal(question: string, signal: AbortSignal): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // While a line is read, Ctrl-C is a key like others: make it the signal that it is elsewhere.
+  terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  const hasEnded = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
+  try {
+    return /^y(es)?$/i.test((await Promise.race([terminal.question(question, { signal }), hasEnded])).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+program
+  .command("import-state <file>")
+  .description("rebuild a dispatcher in an empty database from an exported file, or from standard input (-)")
+  .option("--yes", "do not ask; the old servers are stopped")
+  .addHelpText(
+    "after",
+    `
+All of it is imported or nothing. Never run the old dispatcher and the new one at once: both would hand out the same leases.
+
+Examples:
+  DATABASE_URL=postgres://dispatcher@db/dispatcher pnpm admin import-state backup.ndjson
+  gunzip -c backup.ndjson.gz | pnpm admin import-state - --yes`,
+  )
+  .action(async (file: string, _options: unknown, command: Command) => {
+    const { yes, output } = command.optsWithGlobals<GlobalOptions & { readonly yes?: true }>();
+    if (yes !== true && (file === "-" || !process.stdin.isTTY)) {
+      const fault = "error: there is no terminal to ask whether the old servers are stopped: if they are, add --yes";
+      command.error(fault);
+    }
+    const signal = stopSignal();
+    process.exitCode = await withStorage(({ config, storage }) =>
+      runImportState({
+        db: storage.db,
+        file,
+        output,
+        mercyMs: config.DISPATCHER_RESTART_MERCY_MS,
+        input: process.stdin,
+        ask: yes === true ? null : (question) => askOnTerminal(question, signal),
+        out: process.stdout,
+        err: process.stderr,
+        isTerminal: process.stderr.isTTY,
+        signal,
       }),
     );
   });
