@@ -9,7 +9,14 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
 /** One thing measured and what it is measured against. Both may be called any number of times. */
-type RatioCase = { readonly label: string; readonly subject: () => unknown; readonly baseline: () => unknown };
+type RatioCase = {
+  readonly label: string;
+  readonly subject: () => unknown;
+  readonly baseline: () => unknown;
+  /** What has to be done after each call for the next one, but is no part of it: the clock stands still. Synchronous. */
+  readonly afterSubject?: () => void;
+  readonly afterBaseline?: () => void;
+};
 /** Something that is counted once and has no baseline. */
 type FigureCase = { readonly label: string; readonly figure: () => number; readonly unit: string };
 type BenchCase = RatioCase | FigureCase;
@@ -57,19 +64,24 @@ function isCommand(bench: Bench | CommandBench): bench is CommandBench {
   return "main" in bench;
 }
 
-async function msFor(times: number, act: () => unknown): Promise<number> {
+async function msFor(times: number, act: () => unknown, after?: () => void): Promise<number> {
   const startMs = performance.now();
+  let afterMs = 0;
   for (let count = 0; count < times; count++) {
     const result = act();
     if (result instanceof Promise) await result;
+    if (after === undefined) continue;
+    const stopMs = performance.now();
+    after();
+    afterMs += performance.now() - stopMs;
   }
-  return performance.now() - startMs;
+  return performance.now() - startMs - afterMs;
 }
 
 /** How often `act` fits into a turn; warms it up on the way. */
-async function timesPerTurn(act: () => unknown): Promise<number> {
+async function timesPerTurn(act: () => unknown, after?: () => void): Promise<number> {
   let times = 1;
-  while ((await msFor(times, act)) < TURN_MS) times *= 2;
+  while ((await msFor(times, act, after)) < TURN_MS) times *= 2;
   return times;
 }
 
@@ -79,13 +91,13 @@ function median(values: readonly number[]): number {
 
 async function measure(one: BenchCase): Promise<Measure> {
   if ("figure" in one) return { label: one.label, figure: one.figure(), unit: one.unit };
-  const { label, subject, baseline } = one;
-  const subjectTimes = await timesPerTurn(subject);
-  const baselineTimes = await timesPerTurn(baseline);
+  const { label, subject, baseline, afterSubject, afterBaseline } = one;
+  const subjectTimes = await timesPerTurn(subject, afterSubject);
+  const baselineTimes = await timesPerTurn(baseline, afterBaseline);
   const turns: { subjectMs: number; baselineMs: number }[] = [];
   while (turns.length < TURNS) {
-    const subjectMs = (await msFor(subjectTimes, subject)) / subjectTimes;
-    const baselineMs = (await msFor(baselineTimes, baseline)) / baselineTimes;
+    const subjectMs = (await msFor(subjectTimes, subject, afterSubject)) / subjectTimes;
+    const baselineMs = (await msFor(baselineTimes, baseline, afterBaseline)) / baselineTimes;
     turns.push({ subjectMs, baselineMs });
   }
   return {

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { CandidatePool, allocateRound } from "../src/index.ts";
-import type { Candidate, RoundInput } from "../src/index.ts";
+import type { AssetId, Candidate, RoundInput } from "../src/index.ts";
 import { aHolder, aRound, elementAt, nodeId, operatorId, originId, roundSettings } from "../src/testing.ts";
 import { GB, candidateAt, someAskers, someCandidates, someOrigins, spread } from "./catalog.ts";
 
@@ -10,7 +10,13 @@ export const about =
   "rounds and the candidate pool, relative to a naive allocator, to a small pool and to copying grants";
 
 type Case =
-  | { readonly label: string; readonly subject: () => unknown; readonly baseline: () => unknown }
+  | {
+      readonly label: string;
+      readonly subject: () => unknown;
+      readonly baseline: () => unknown;
+      readonly afterSubject?: () => void;
+      readonly afterBaseline?: () => void;
+    }
   | { readonly label: string; readonly figure: () => number; readonly unit: string };
 
 const { unknownSizeBytes, originFetchesMax, ...SETTINGS } = roundSettings({
@@ -40,17 +46,59 @@ function aPool(count: number, head: Head = "nothing in the way"): CandidatePool 
   return pool;
 }
 
-/** Ten assets for one node, which are put back as they were: every call finds the same pool. */
-function takeTen(count: number, head: Head = "nothing in the way"): () => unknown {
-  const pool = aPool(count, head);
-  const askers = someAskers(1, 10);
-  return () => {
-    const { grants } = pool.allocate({ nowMs: 0, askers, settings: SETTINGS });
+/** A small pool must not run out of what nobody has, and takes should go on into what no take has touched yet. */
+const TAKES_MAX = 50;
+
+/** Ten assets for one node, which has to be given some. */
+class Taker {
+  readonly #pool: CandidatePool;
+  readonly #askers = someAskers(1, 10);
+  readonly #candidateAt: (at: number) => Candidate;
+  #takes = 0;
+  #taken: AssetId[] = [];
+
+  constructor(count: number, head: Head = "nothing in the way") {
+    this.#pool = aPool(count, head);
+    this.#candidateAt = (at) => candidateAt(at, factsAt(at, count, head));
+  }
+
+  take(): void {
+    const { grants } = this.#pool.allocate({ nowMs: 0, askers: this.#askers, settings: SETTINGS });
     if (grants.length !== 10) throw new Error(`Ten were wanted, ${grants.length} granted.`);
-    for (const { assetId } of grants) {
-      const at = Number(assetId) - 1;
-      pool.replace(candidateAt(at, factsAt(at, count, head)));
-    }
+    this.#takes += 1;
+    for (const { assetId } of grants) this.#taken.push(assetId);
+  }
+
+  /** All that was taken, as it was. */
+  putBack(): void {
+    for (const assetId of this.#taken) this.#pool.replace(this.#candidateAt(Number(assetId) - 1));
+    this.#taken = [];
+    this.#takes = 0;
+  }
+
+  putBackInTime(): void {
+    if (this.#takes >= TAKES_MAX) this.putBack();
+  }
+}
+
+/** Takes alone; and each with what it gave put back, which finds the same pool every time. */
+function* takesAgainst(label: string, taker: Taker, small: Taker): Generator<Case> {
+  yield {
+    label: `take 10 from ${label}, against 10,000`,
+    subject: () => taker.take(),
+    baseline: () => small.take(),
+    afterSubject: () => taker.putBackInTime(),
+    afterBaseline: () => small.putBackInTime(),
+  };
+  [taker, small].forEach((one) => one.putBack());
+  const takeAndPutBack = (one: Taker): void => {
+    one.take();
+    one.putBack();
+  };
+  yield {
+    label: `take 10 from ${label} and put them back, against 10,000`,
+    subject: () => takeAndPutBack(taker),
+    baseline: () => takeAndPutBack(small),
   };
 }
 
@@ -101,28 +149,22 @@ function bytesPerCandidate(count: number): number {
 }
 
 function* takes(): Generator<Case> {
-  const small = takeTen(10_000);
+  const small = new Taker(10_000);
   {
     const candidates = shuffled(someCandidates(1_000_000));
+    const taker = new Taker(1_000_000);
     yield {
       label: "take 10 from a pool of 1,000,000, against sorting it",
-      subject: takeTen(1_000_000),
+      subject: () => taker.take(),
       baseline: () => naively(candidates, 100 * GB),
+      afterSubject: () => taker.putBackInTime(),
     };
   }
   for (const count of [1_000_000, 5_000_000]) {
-    yield {
-      label: `take 10 from a pool of ${count.toLocaleString("en")}, against 10,000`,
-      subject: takeTen(count),
-      baseline: small,
-    };
+    yield* takesAgainst(`a pool of ${count.toLocaleString("en")}`, new Taker(count), small);
   }
   for (const head of ["90 % too big", "90 % at a closed origin", "90 % held by the asker's operator"] as const) {
-    yield {
-      label: `take 10 from 1,000,000, ${head}, against 10,000`,
-      subject: takeTen(1_000_000, head),
-      baseline: small,
-    };
+    yield* takesAgainst(`1,000,000, ${head}`, new Taker(1_000_000, head), small);
   }
 }
 

@@ -1,8 +1,9 @@
-export type { Asker, Candidate, GrantDecision, OriginSlots, Refusal } from "./allocation/policy.ts";
+export type { Asker, Candidate, GrantDecision, OriginSlots, QuickNode, Refusal } from "./allocation/policy.ts";
 export type { AllocationRound, RoundInput, RoundResult, RoundSettings } from "./allocation/policy.ts";
 export { CandidatePool } from "./allocation/candidate-pool.ts";
 export type { PoolRound, PoolSettings } from "./allocation/candidate-pool.ts";
 export { allocateRound } from "./allocation/round.ts";
+export { quickestNodes } from "./allocation/quickest-nodes.ts";
 export { usableBytes } from "./allocation/eligibility.ts";
 export type { Question } from "./allocation/eligibility.ts";
 export { explainAsset } from "./allocation/explain-asset.ts";
@@ -43,6 +44,8 @@ export {
 export type { FailureClass, FailureCode, FailureVerdict, RecordedFailure } from "./failure.ts";
 export { compareIds } from "./ids.ts";
 export type { AssetId, AssignmentId, DatasetId, NodeId, OperatorId, OriginId } from "./ids.ts";
+export { NO_COPIES, addCopy, holdingOf, isSameHolding, removeCopy } from "./inventory.ts";
+export type { HashText, Holding, InventoryEntry } from "./inventory.ts";
 export {
   DEFAULT_LEASE_TIMES,
   DEFAULT_MERCY_MS,

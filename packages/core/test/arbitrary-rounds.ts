@@ -1,6 +1,6 @@
 /** Arbitrary rounds, small enough that everything in them meets everything else. */
 import * as fc from "fast-check";
-import type { Asker, Candidate, RoundInput } from "../src/allocation/policy.ts";
+import type { Asker, Candidate, QuickNode, RoundInput } from "../src/allocation/policy.ts";
 import type { NodeId } from "../src/ids.ts";
 import type { Holder } from "../src/node.ts";
 import { NOON_MS, aLedger, assetId, nodeId, operatorId, originId } from "../src/testing.ts";
@@ -89,6 +89,13 @@ export function someCandidate(number: number): fc.Arbitrary<Candidate> {
   });
 }
 
+/** With them every asker is held to `assetMaxMs`. */
+const QUICKER_THAN_ALL = [1, 2, 3, 4, 5].map((number) => ({
+  operatorId: operatorId(number),
+  roomBytes: 1_000_000,
+  rateBytesPerS: 1_000_000,
+}));
+
 export const someRound: fc.Arbitrary<RoundInput> = fc.record({
   nowMs: fc.nat({ max: MINUTES_A_DAY * 60_000 }).map((ms) => NOON_MS + ms),
   askers: fc
@@ -110,6 +117,17 @@ export const someRound: fc.Arbitrary<RoundInput> = fc.record({
     unknownSizeBytes: fc.nat({ max: 80 }),
     horizonMs: fc.nat({ max: 3000 }),
     assetMaxMs: fc.nat({ max: 6000 }),
+    quickNodes: mostly<QuickNode[]>(
+      QUICKER_THAN_ALL,
+      fc.array(
+        fc.record({
+          operatorId: fc.integer({ min: 1, max: 8 }).map(operatorId),
+          roomBytes: fc.nat({ max: 400 }),
+          rateBytesPerS: fc.nat({ max: 200 }),
+        }),
+        { maxLength: 12 },
+      ),
+    ),
     idleRetryMs: fc.integer({ min: 1, max: 100_000 }),
     operatorCount: fc.integer({ min: 1, max: 5 }),
     vettingBytes: fc.nat({ max: 200 }),

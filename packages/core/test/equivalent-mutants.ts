@@ -59,37 +59,37 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "if (root === NO_SLOT || heightOf(slot) >= heightOf(root)) {",
+    text: "while (at !== NO_SLOT && heightOf(at) >= height) {",
     why: NO_TWO_ALIKE,
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "if (root === NO_SLOT || heightOf(slot) <= heightOf(root)) {",
+    text: "while (at !== NO_SLOT && heightOf(at) <= height) {",
     why: TREE_SHAPE,
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "if (best === NO_SLOT && this.#leastBytes[slot]! >= this.#bytes[best]!) return;",
+    text: "if (best === NO_SLOT && least >= this.bytesAt(best)) return;",
     why: TREE_SEARCH,
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "if (best !== NO_SLOT && this.#leastBytes[slot]! > this.#bytes[best]!) return;",
+    text: "if (best !== NO_SLOT && least > this.bytesAt(best)) return;",
     why: TREE_SEARCH,
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "const isSmaller = best === NO_SLOT || this.#bytes[slot]! <= this.#bytes[best]!;",
+    text: "const isSmaller = best === NO_SLOT || this.bytesAt(slot) <= this.bytesAt(best);",
     why: "of several that reserve as little, any is the answer",
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "const leftFirst = this.leastBytesBelow(left) < this.leastBytesBelow(right);",
+    text: "const leftFirst = this.#leastLeftOf(slot) < this.#leastRightOf(slot);",
     why: TREE_SEARCH,
   },
   {
     file: "allocation/urgency-tree.ts",
-    text: "const leftFirst = this.leastBytesBelow(left) > this.leastBytesBelow(right);",
+    text: "const leftFirst = this.#leastLeftOf(slot) > this.#leastRightOf(slot);",
     why: TREE_SEARCH,
   },
   {
@@ -129,7 +129,7 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
   },
   {
     file: "allocation/primary-refusal.ts",
-    text: "if (this.#leastBytes[place]! > leastBytes || this.#kindRefusal(asker, lot) !== null) continue;",
+    text: "if (leastByLot[at]! > leastBytes) continue;",
     why: "what reserves as much is refused by the same rule, with the same numbers",
   },
   {
@@ -139,23 +139,48 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
   },
   {
     file: "allocation/round.ts",
-    text: "for (let at = 0; at >= SAMPLES; at += 1) samples[at] = this.#candidates[Math.floor(at * step)]!.urgency;",
+    text: "for (let at = 0; at >= SAMPLES; at += 1) samples[at] = this.#urgencies[Math.floor(at * step)]!;",
     why: ANY_GUESS,
   },
   {
     file: "allocation/round.ts",
-    text: "return order > 0 || (order === 0 && compareIds(this.#candidates[a]!.assetId, this.#candidates[b]!.assetId) <= 0);",
-    why: NO_TWO_ALIKE,
+    text: "if (count < length) return -Infinity;",
+    why: ANY_GUESS,
   },
   {
     file: "allocation/round.ts",
-    text: "return originId === null || (this.#origins.get(originId)?.slots ?? 0) >= 0;",
+    text: "for (let at = 0; at <= SAMPLES; at += 1) samples[at] = this.#urgencies[Math.floor(at * step)]!;",
+    why: ANY_GUESS,
+  },
+  {
+    file: "allocation/round.ts",
+    text: "return (this.#origins.get(candidate.originId)?.slots ?? 0) >= 0;",
     why: RULES_DECIDE,
   },
   {
     file: "allocation/candidate-pool.ts",
     text: "if (avoid.length >= 0) this.#avoidBySlot.set(slot, avoid);",
     why: "only costs memory: nothing kept reads as an empty list",
+  },
+  {
+    file: "allocation/candidate-pool.ts",
+    text: "isAvoided: avoid.length >= 0,",
+    why: "only costs time: nothing kept reads as an empty list",
+  },
+  {
+    file: "allocation/slots-by-id.ts",
+    text: "if (this.#size >= 0.75 * this.#slots.length) this.#grow();",
+    why: "only costs memory: the table grows one id sooner",
+  },
+  {
+    file: "allocation/candidate-pool.ts",
+    text: "if (origin.slots >= 0 !== wasOpen) this.#settleOrigin(origin.originId);",
+    why: RULES_DECIDE,
+  },
+  {
+    file: "allocation/candidate-pool.ts",
+    text: "if (other.maxBytes >= one.maxBytes) return false;",
+    why: "only costs time: what is known of a queue is looked for again",
   },
   {
     file: "allocation/candidate-pool.ts",
@@ -194,7 +219,7 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
   },
   {
     file: "allocation/primary-refusal.ts",
-    text: "if (this.#leastBytes[place]! > takeable || (soonest !== null && waitMs > soonestMs)) continue;",
+    text: "if (this.#waitMs[order[at]!]! <= this.#waitMs[order[soonest]!]!) soonest = at;",
     why: TOLD_ALIKE,
   },
 ];

@@ -24,6 +24,7 @@ const DEFAULT_FILES: readonly string[] = [
   "allocation/eligibility.ts",
   "allocation/asker-index.ts",
   "allocation/urgency-tree.ts",
+  "allocation/slots-by-id.ts",
   "allocation/candidate-pool.ts",
   "allocation/primary-refusal.ts",
   "allocation/lot.ts",

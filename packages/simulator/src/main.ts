@@ -32,8 +32,8 @@ ${Object.entries(POLICIES)
   --svg FILE      draw a chart into FILE
   --help          print this
 
-Two policies run at a time, each on a core. With 1000 nodes all four take about a minute of two free cores; ten thousand
-nodes and a million assets take ten times that or more, and up to 6 GB of memory.
+Two policies run at a time, each on a core. With 1000 nodes all four take about 45 seconds of processor time; ten thousand
+nodes and a million assets take about 800, and up to 4 GB of memory.
 
 Examples:
   pnpm bench simulate --nodes 100

@@ -18,6 +18,8 @@ export type RunReport = {
 const THREADS = 2;
 /** A million assets with their holders, in MB. */
 const HEAP_MB = 8192;
+/** Most of what a run makes is forgotten at once. With the small default it is copied about while it is still young. */
+const YOUNG_HEAP_MB = 384;
 
 type ThreadInput = { readonly world: WorldOptions; readonly policy: string };
 type ThreadMessage = { readonly share: number } | { readonly measures: Measures };
@@ -34,7 +36,7 @@ function runInThread(input: ThreadInput, onProgress: (share: number) => void): P
   return new Promise((resolve, reject) => {
     const thread = new Worker(new URL(import.meta.url), {
       workerData: input,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
     });
     let measures: Measures | null = null;
     thread.on("message", (message: ThreadMessage) => {

@@ -135,6 +135,15 @@ describe("Dispatcher in small worlds", () => {
     expect(by("fifo", slower).lost.assets).toBeGreaterThan(10);
   });
 
+  test("lets the quickest that have room save what takes every node longer than half of the longest lease", () => {
+    // Five days at the quickest of them; a rate is known once the small files are there.
+    const small = Array.from({ length: 8 }, () => ({ sizeBytes: 100_000, priority: 10 }));
+    const assets = [...small, { sizeBytes: 432_000_000, priority: 1 }];
+    const nodes = [1000, 500, 500].map((downBytesPerS, operator) => ({ operator, downBytesPerS, offeredBytes: GB }));
+    const { volume } = by("rescueFirst", aWorld({ assets, nodes, spanMs: 11 * DAY_MS }));
+    expect(volume).toMatchObject({ withAnyCopyAtEnd: 9, goodCopies: 27 });
+  });
+
   test("finds out wrong bytes by the declared digest, and by disagreement where none is declared", () => {
     const nodes = [{ honesty: CORRUPTING }, {}, {}, {}, {}];
     const assets = Array.from({ length: 40 }, (_, at) => ({ hasDigest: at % 2 === 0 }));

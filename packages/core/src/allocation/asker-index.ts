@@ -45,7 +45,8 @@ function bitOf(code: number): number {
 /** Askers that accept the same kinds of assets, and how many of them still want something. */
 type Taste = { readonly asker: Asker; active: number };
 
-function tasteKey({ schemes, refusedTags, isVetting }: Asker): string {
+/** Equal for askers that accept the same kinds of assets. */
+export function tasteKey({ schemes, refusedTags, isVetting }: Asker): string {
   return JSON.stringify([schemes, refusedTags, isVetting]);
 }
 

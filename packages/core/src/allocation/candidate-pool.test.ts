@@ -296,6 +296,10 @@ function granted(pool: CandidatePool, asker: Partial<Asker> = {}): string[] {
   return grants.map((grant) => grant.assetId);
 }
 
+function nodeOffering(number: number, offeredBytes: number): Partial<Asker> {
+  return { nodeId: nodeId(number), operatorId: operatorId(number), ledger: aLedger({ offeredBytes }) };
+}
+
 describe("a pool", () => {
   test("is empty at first and grants nothing", () => {
     const pool = aPool([]);
@@ -387,6 +391,29 @@ describe("a pool", () => {
       }),
     );
     expect(granted(pool, { operatorId: operatorId(1), wants: 2 })).toEqual(["33", "32"]);
+  });
+
+  test("an operator may have a second copy as soon as every operator that takes part has one", () => {
+    const copies = { min: 2, target: 3, max: 5 };
+    const holders = [1, 2].map((number) => aHolder({ nodeId: nodeId(10 + number), operatorId: operatorId(number) }));
+    const grantsWith = (operatorCount: number): number => {
+      const pool = aPool([aCandidate({ copies, holders })]);
+      return pool.allocate({ nowMs: 0, askers: [anAsker()], settings: { ...SETTINGS, operatorCount } }).grants.length;
+    };
+    expect([1, 2, 3].map(grantsWith)).toEqual([1, 1, 0]);
+  });
+
+  test("a larger node is given what a smaller one has passed over, and the other way round what still fits", () => {
+    const pool = aPool([
+      aCandidate({ assetId: assetId(1), urgency: 3, sizeBytes: 300 }),
+      aCandidate({ assetId: assetId(2), urgency: 2, sizeBytes: 200 }),
+      aCandidate({ assetId: assetId(3), urgency: 1, sizeBytes: 100 }),
+    ]);
+    expect(granted(pool, nodeOffering(1, 150))).toEqual(["3"]);
+    expect(granted(pool, nodeOffering(2, 350))).toEqual(["1"]);
+    expect(granted(pool, nodeOffering(3, 250))).toEqual(["2"]);
+    pool.replace(aCandidate({ assetId: assetId(1), urgency: 3, sizeBytes: 120 }));
+    expect(granted(pool, nodeOffering(4, 150))).toEqual(["1"]);
   });
 
   test("takes another policy's word for what a copy changes", () => {

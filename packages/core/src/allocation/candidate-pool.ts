@@ -22,8 +22,9 @@ import type { Leftovers, Lot, LotSource } from "./lot.ts";
 import type { Asker, Candidate, OriginSlots, RoundResult, RoundSettings } from "./policy.ts";
 import { PlacedHeap } from "./placed-heap.ts";
 import { refusalsAfter } from "./round.ts";
-import { runRound } from "./run-round.ts";
+import { byId, runRound } from "./run-round.ts";
 import type { CandidateSource } from "./run-round.ts";
+import { SlotsById } from "./slots-by-id.ts";
 import { NO_SLOT, UrgencyTrees } from "./urgency-tree.ts";
 import type { Limits, Slot, TreeWalk } from "./urgency-tree.ts";
 
@@ -39,10 +40,23 @@ const OPERATOR_BITS = 32;
 const NOWHERE = -1;
 /** Holders of one asset that can be told apart by their number. */
 const COUNT_MAX = 2 ** 12 - 1;
+const NOBODY: readonly Holder[] = [];
+const NO_NODES: readonly NodeId[] = [];
+
+/** What there is to know of a slot in a few integers, as objects would be most of what a candidate costs. */
+const FACTS = 3;
+const QUEUE = 0;
+const COPIES = 1;
+/** Origin fetches and seeds, and whether its size is known and any node failed on it: see `packCounts`. */
+const COUNTS = 2;
+/** As that of the trees. */
+const GROWTH = 1.25;
 
 /** Candidates that are alike to an asker but for their size, holders and urgency. */
 type Queue = {
   readonly key: string;
+  /** What a slot knows it by. */
+  readonly code: number;
   readonly originId: OriginId;
   readonly source: LotSource;
   readonly kind: AssetKind;
@@ -54,15 +68,18 @@ type Queue = {
   head: Slot;
   /** In the heap of open queues. */
   place: number;
+  /** Made when a round asks for it first. */
+  lot: Lot | null;
+  /** The first that is within the limits of some walk, so that the next one need not look for it; null before any. */
+  entrance: (Readonly<Limits> & { slot: Slot }) | null;
 };
 
 export class CandidatePool {
   readonly #settings: PoolSettings;
   readonly #policy: UrgencyPolicy;
   readonly #trees = new UrgencyTrees();
-  readonly #slotById = new Map<AssetId, Slot>();
+  readonly #slotById = new SlotsById<AssetId>((slot) => this.#trees.idAt(slot));
   readonly #queueByKey = new Map<string, Queue>();
-  readonly #lotByQueue = new Map<Queue, Lot>();
   /** Of the round under way. */
   #operatorCount = 0;
   readonly #queuesByOrigin = new Map<OriginId, Set<Queue>>();
@@ -71,13 +88,15 @@ export class CandidatePool {
   readonly #bitByOperator = new Map<OperatorId, number>();
   readonly #avoidBySlot = new Map<Slot, readonly NodeId[]>();
   readonly #avoidedByNode = new Map<NodeId, Set<Slot>>();
-  readonly #copiesByText = new Map<string, CopyRange>();
-  // Per slot.
-  readonly #queue: Queue[] = [];
+  /** By their codes; nothing where a code is free. */
+  readonly #queues: (Queue | undefined)[] = [];
+  readonly #freeCodes: number[] = [];
+  /** Few ranges are shared by many assets. */
   readonly #copies: CopyRange[] = [];
+  readonly #copiesCodeByText = new Map<string, number>();
+  // Per slot.
   readonly #holders: (readonly Holder[])[] = [];
-  /** Origin fetches and seeds, and whether the size is known, in one number: few assets have more than a handful. */
-  readonly #counts: number[] = [];
+  #facts: Int32Array = new Int32Array(FACTS);
 
   /** An empty pool. `policy` has to be the one that makes the urgencies. @throws DispatcherError INPUT_INVALID */
   constructor({ policy = rescueFirst, ...settings }: PoolSettings & { readonly policy?: UrgencyPolicy }) {
@@ -94,32 +113,39 @@ export class CandidatePool {
   }
 
   has(assetId: AssetId): boolean {
-    return this.#slotById.has(assetId);
+    return this.#slotById.find(assetId) !== NO_SLOT;
   }
 
   get(assetId: AssetId): Candidate | undefined {
-    const slot = this.#slotById.get(assetId);
-    return slot === undefined ? undefined : this.#candidateAt(slot);
+    const slot = this.#slotById.find(assetId);
+    return slot === NO_SLOT ? undefined : this.#candidateAt(slot);
   }
 
   /** O(log n). @throws DispatcherError INPUT_INVALID naming field and value, also when it is in the pool already */
   add(candidate: Candidate): void {
     this.#check(candidate);
-    if (this.#slotById.has(candidate.assetId)) refuse(candidate.assetId, "assetId", "one that is not in the pool yet");
-    this.#enter(candidate);
+    const { assetId } = candidate;
+    if (this.has(assetId)) refuse(assetId, "assetId", "one that is not in the pool yet");
+    const slot = this.#trees.take(assetId);
+    this.#slotById.add(assetId, slot);
+    this.#enter(slot, candidate);
   }
 
   /** Put the facts of a candidate in place of those known. O(log n). @throws DispatcherError INPUT_INVALID */
   replace(candidate: Candidate): void {
     this.#check(candidate);
     const slot = this.#require(candidate.assetId);
-    this.#leave(candidate.assetId, slot);
-    this.#enter(candidate);
+    this.#leave(slot);
+    this.#enter(slot, candidate);
   }
 
   /** O(log n). @throws DispatcherError INPUT_INVALID when it is not in the pool */
   remove(assetId: AssetId): void {
-    this.#leave(assetId, this.#require(assetId));
+    const slot = this.#require(assetId);
+    this.#leave(slot);
+    this.#slotById.remove(assetId);
+    this.#holders[slot] = NOBODY;
+    this.#trees.release(slot);
   }
 
   /** Another urgency for it. O(log n). @throws DispatcherError INPUT_INVALID */
@@ -132,8 +158,9 @@ export class CandidatePool {
   /** What an origin has open now. One that was never set counts as closed. @throws DispatcherError INPUT_INVALID */
   setOrigin(origin: OriginSlots): void {
     checkOrigin(origin);
+    const wasOpen = (this.#origins.get(origin.originId)?.slots ?? 0) > 0;
     this.#origins.set(origin.originId, { ...origin });
-    this.#settleOrigin(origin.originId);
+    if (origin.slots > 0 !== wasOpen) this.#settleOrigin(origin.originId);
   }
 
   /**
@@ -151,9 +178,10 @@ export class CandidatePool {
     this.#operatorCount = settings.operatorCount;
     const askers = new AskerIndex(given, nowMs, settings);
     const { grants, changed } = runRound(askers, this.#walk(askers), this.#origins, this.#policy);
-    for (const candidate of changed.values()) {
-      this.#leave(candidate.assetId, this.#require(candidate.assetId));
-      this.#enter(candidate);
+    for (const candidate of byId(changed).values()) {
+      const slot = this.#require(candidate.assetId);
+      this.#leave(slot);
+      this.#enter(slot, candidate);
     }
     for (const originId of new Set(grants.map((grant) => grant.originId))) this.#settleOrigin(originId);
     const refusalByNode = refusalsAfter(askers, nowMs, this.#origins, () => this.#leftovers());
@@ -168,18 +196,16 @@ export class CandidatePool {
   }
 
   #require(assetId: AssetId): Slot {
-    return this.#slotById.get(assetId) ?? refuse(assetId, "assetId", "in the pool");
+    const slot = this.#slotById.find(assetId);
+    return slot === NO_SLOT ? refuse(assetId, "assetId", "in the pool") : slot;
   }
 
-  #enter(candidate: Candidate): void {
-    const { assetId, urgency, holders, copies, avoid, sizeBytes, originFetches, seeds } = candidate;
-    const slot = this.#trees.take(assetId);
+  /** The slot keeps its id from now on, whatever else becomes of the candidate. */
+  #enter(slot: Slot, candidate: Candidate): void {
+    const { urgency, holders, copies, avoid, sizeBytes, originFetches, seeds } = candidate;
     const bytes = sizeBytes ?? this.#settings.unknownSizeBytes;
     this.#trees.set(slot, { urgency, bytes, operators: this.#operatorBits(holders) });
-    this.#slotById.set(assetId, slot);
-    this.#copies[slot] = this.#sharedCopies(copies);
-    this.#holders[slot] = holders;
-    this.#counts[slot] = packCounts({ originFetches, seeds, isSizeKnown: sizeBytes !== null });
+    this.#holders[slot] = holders.length === 0 ? NOBODY : holders;
     if (avoid.length > 0) this.#avoidBySlot.set(slot, avoid);
     for (const nodeId of avoid) {
       const slots = this.#avoidedByNode.get(nodeId);
@@ -187,8 +213,21 @@ export class CandidatePool {
       else slots.add(slot);
     }
     const queue = this.#queueFor(candidate);
-    this.#queue[slot] = queue;
+    if (FACTS * slot >= this.#facts.length) this.#grow();
+    this.#facts[FACTS * slot + QUEUE] = queue.code;
+    this.#facts[FACTS * slot + COPIES] = this.#codeOf(copies);
+    this.#facts[FACTS * slot + COUNTS] = packCounts({
+      originFetches,
+      seeds,
+      isSizeKnown: sizeBytes !== null,
+      isAvoided: avoid.length > 0,
+    });
     queue.root = this.#trees.insert(queue.root, slot);
+    const { entrance } = queue;
+    if (entrance !== null && this.#trees.isWithin(slot, entrance)) {
+      const isFirst = entrance.slot === NO_SLOT || this.#trees.isBefore(slot, entrance.slot);
+      if (isFirst) entrance.slot = slot;
+    }
     if (queue.head === NO_SLOT || this.#trees.isBefore(slot, queue.head)) {
       queue.head = slot;
       if (queue.place !== NOWHERE) this.#open.changed(queue);
@@ -196,22 +235,28 @@ export class CandidatePool {
     }
   }
 
-  #leave(assetId: AssetId, slot: Slot): void {
-    const queue = this.#queue[slot]!;
+  #grow(): void {
+    const bigger = new Int32Array(FACTS * Math.ceil((this.#facts.length / FACTS) * GROWTH));
+    bigger.set(this.#facts);
+    this.#facts = bigger;
+  }
+
+  #leave(slot: Slot): void {
+    const queue = this.#queueOf(slot);
     // While the queue stands in the heap its head has to be one that is still in its tree.
     const isHead = queue.head === slot;
+    const { entrance } = queue;
+    if (entrance?.slot === slot) entrance.slot = this.#trees.walk(queue.root, entrance, slot).next();
     queue.root = this.#trees.remove(queue.root, slot);
     if (isHead) queue.head = this.#trees.first(queue.root);
     if (queue.root === NO_SLOT) this.#dropQueue(queue);
     else if (isHead && queue.place !== NOWHERE) this.#open.changed(queue);
-    for (const nodeId of this.#avoidBySlot.get(slot) ?? []) {
+    for (const nodeId of this.#avoidAt(slot)) {
       const slots = this.#avoidedByNode.get(nodeId);
       slots?.delete(slot);
       if (slots?.size === 0) this.#avoidedByNode.delete(nodeId);
     }
     this.#avoidBySlot.delete(slot);
-    this.#slotById.delete(assetId);
-    this.#trees.release(slot);
   }
 
   #queueFor(candidate: Candidate): Queue {
@@ -224,6 +269,7 @@ export class CandidatePool {
     const { originId, scheme, tags, holders } = candidate;
     const queue: Queue = {
       key,
+      code: this.#freeCodes.pop() ?? this.#queues.length,
       originId,
       source: lotSourceOf(candidate, settings),
       kind: { scheme, tags, holders },
@@ -232,9 +278,11 @@ export class CandidatePool {
       root: NO_SLOT,
       head: NO_SLOT,
       place: NOWHERE,
+      lot: null,
+      entrance: null,
     };
     this.#queueByKey.set(key, queue);
-    if (isWanted) this.#lotByQueue.set(queue, this.#lotOf(queue));
+    this.#queues[queue.code] = queue;
     const ofOrigin = this.#queuesByOrigin.get(originId);
     if (ofOrigin === undefined) this.#queuesByOrigin.set(originId, new Set([queue]));
     else ofOrigin.add(queue);
@@ -244,7 +292,8 @@ export class CandidatePool {
   #dropQueue(queue: Queue): void {
     if (queue.place !== NOWHERE) this.#open.remove(queue);
     this.#queueByKey.delete(queue.key);
-    this.#lotByQueue.delete(queue);
+    this.#queues[queue.code] = undefined;
+    this.#freeCodes.push(queue.code);
     const ofOrigin = this.#queuesByOrigin.get(queue.originId);
     ofOrigin?.delete(queue);
     if (ofOrigin?.size === 0) this.#queuesByOrigin.delete(queue.originId);
@@ -266,9 +315,18 @@ export class CandidatePool {
     return source === "peers" || (this.#origins.get(originId)?.slots ?? 0) > 0;
   }
 
+  #queueOf(slot: Slot): Queue {
+    return this.#queues[this.#facts[FACTS * slot + QUEUE]!]!;
+  }
+
+  #avoidAt(slot: Slot): readonly NodeId[] {
+    const { isAvoided } = unpackCounts(this.#facts[FACTS * slot + COUNTS]!);
+    return (isAvoided ? this.#avoidBySlot.get(slot) : undefined) ?? NO_NODES;
+  }
+
   #candidateAt(slot: Slot): Candidate {
-    const { originId, kind } = this.#queue[slot]!;
-    const { originFetches, seeds, isSizeKnown } = unpackCounts(this.#counts[slot]!);
+    const { originId, kind } = this.#queueOf(slot);
+    const { originFetches, seeds, isSizeKnown } = unpackCounts(this.#facts[FACTS * slot + COUNTS]!);
     return {
       assetId: this.#trees.idAt(slot),
       originId,
@@ -276,21 +334,20 @@ export class CandidatePool {
       tags: kind.tags,
       sizeBytes: isSizeKnown ? this.#trees.bytesAt(slot) : null,
       urgency: this.#trees.urgencyAt(slot),
-      copies: this.#copies[slot]!,
+      copies: this.#copies[this.#facts[FACTS * slot + COPIES]!]!,
       holders: this.#holders[slot]!,
-      avoid: this.#avoidBySlot.get(slot) ?? [],
+      avoid: this.#avoidAt(slot),
       originFetches,
       seeds,
     };
   }
 
-  /** Few ranges are shared by many assets. */
-  #sharedCopies(copies: CopyRange): CopyRange {
+  #codeOf(copies: CopyRange): number {
     const text = `${copies.min} ${copies.target} ${copies.max}`;
-    const known = this.#copiesByText.get(text);
+    const known = this.#copiesCodeByText.get(text);
     if (known !== undefined) return known;
-    this.#copiesByText.set(text, copies);
-    return copies;
+    this.#copiesCodeByText.set(text, this.#copies.length);
+    return this.#copies.push(copies) - 1;
   }
 
   #operatorBits(holders: readonly Holder[]): number {
@@ -317,7 +374,7 @@ export class CandidatePool {
     });
   }
 
-  /** What the queue is to a node that gets nothing of it; made once, and looked at in every round. */
+  /** What the queue is to a node that gets nothing of it. */
   #lotOf(queue: Queue): Lot {
     const trees = this.#trees;
     return {
@@ -338,28 +395,57 @@ export class CandidatePool {
 
   #leftovers(): Leftovers {
     return {
-      lots: { [Symbol.iterator]: () => this.#lotByQueue.values() },
+      originIds: this.#queuesByOrigin.keys(),
+      lotsOf: (originId) =>
+        [...(this.#queuesByOrigin.get(originId) ?? [])]
+          .filter((queue) => queue.isWanted)
+          .map((queue) => (queue.lot ??= this.#lotOf(queue))),
       avoidedBy: (nodeId) =>
         [...(this.#avoidedByNode.get(nodeId) ?? [])]
-          .filter((slot) => this.#queue[slot]!.isWanted)
+          .filter((slot) => this.#queueOf(slot).isWanted)
           .map((slot) => this.#candidateAt(slot)),
     };
   }
 }
 
-type Counts = { readonly originFetches: number; readonly seeds: number; readonly isSizeKnown: boolean };
+type Counts = {
+  readonly originFetches: number;
+  readonly seeds: number;
+  readonly isSizeKnown: boolean;
+  readonly isAvoided: boolean;
+};
 
-/** In 25 bits, which is a small integer: an object each would be most of what a candidate costs. */
-function packCounts({ originFetches, seeds, isSizeKnown }: Counts): number {
-  return (originFetches << 13) | (seeds << 1) | (isSizeKnown ? 1 : 0);
+/** In 26 bits: few assets have more than a handful of either. */
+function packCounts({ originFetches, seeds, isSizeKnown, isAvoided }: Counts): number {
+  return (originFetches << 14) | (seeds << 2) | (isAvoided ? 2 : 0) | (isSizeKnown ? 1 : 0);
 }
 
 function unpackCounts(packed: number): Counts {
-  return { originFetches: packed >>> 13, seeds: (packed >>> 1) & COUNT_MAX, isSizeKnown: (packed & 1) === 1 };
+  return {
+    originFetches: packed >>> 14,
+    seeds: (packed >>> 2) & COUNT_MAX,
+    isSizeKnown: (packed & 1) === 1,
+    isAvoided: (packed & 2) === 2,
+  };
 }
 
 /** A queue that a walk has come to: `slot` is its head until it is opened, and the next one that is within limits then. */
-type Entry = { readonly queue: Queue; slot: Slot; walk: TreeWalk | null; checkedAt: number };
+type Entry = {
+  readonly queue: Queue;
+  slot: Slot;
+  /** Of the slot: to compare these is quicker than to look them up. */
+  urgency: number;
+  isOpened: boolean;
+  /** Made when what comes behind the first slot is asked for. */
+  walk: TreeWalk | null;
+  checkedAt: number;
+};
+
+/** What is not within the one is not within the other. */
+function coversLimits(one: Limits, other: Limits): boolean {
+  if (other.maxBytes > one.maxBytes) return false;
+  return one.operators === 0 || (other.operators !== 0 && (other.operators & one.operators) === other.operators);
+}
 
 /** The candidates of the open queues in the order of urgency, as far as the askers of a round may take them. */
 class PoolWalk implements CandidateSource {
@@ -390,7 +476,9 @@ class PoolWalk implements CandidateSource {
     this.#isOpen = parts.isOpen;
     this.#candidateAt = parts.candidateAt;
     this.#bitOf = parts.bitOf;
-    this.#entries = new BinaryHeap((a, b) => this.#trees.isBefore(a.slot, b.slot));
+    this.#entries = new BinaryHeap(
+      (a, b) => a.urgency > b.urgency || (a.urgency === b.urgency && this.#trees.isBefore(a.slot, b.slot)),
+    );
     this.#meet(0);
   }
 
@@ -399,7 +487,7 @@ class PoolWalk implements CandidateSource {
     for (;;) {
       const entry = this.#entries.top;
       if (entry === undefined) return null;
-      if (entry.walk === null) this.#openQueue(entry);
+      if (!entry.isOpened) this.#openQueue(entry);
       else if (!this.#isOpen(entry.queue) || !this.#isAccepted(entry)) this.#drop();
       else if (this.#trees.bytesAt(entry.slot) > this.#askers.maxBytes) this.skip();
       else return (this.#current ??= this.#candidateAt(entry.slot));
@@ -409,10 +497,19 @@ class PoolWalk implements CandidateSource {
   skip(): void {
     const entry = this.#entries.top;
     this.#current = null;
-    if (entry === undefined || entry.walk === null) return;
-    entry.slot = entry.walk.next();
-    if (entry.slot === NO_SLOT) this.#entries.pop();
-    else this.#entries.topChanged();
+    if (entry === undefined || !entry.isOpened) return;
+    entry.walk ??= this.#trees.walk(entry.queue.root, this.#limitsOf(entry.queue), entry.slot);
+    this.#moveTop(entry, entry.walk.next());
+  }
+
+  #moveTop(entry: Entry, slot: Slot): void {
+    if (slot === NO_SLOT) {
+      this.#entries.pop();
+      return;
+    }
+    entry.slot = slot;
+    entry.urgency = this.#trees.urgencyAt(slot);
+    this.#entries.topChanged();
   }
 
   #drop(): void {
@@ -423,19 +520,37 @@ class PoolWalk implements CandidateSource {
   /** The queue at this place of the heap comes into view, by its head. */
   #meet(place: number): void {
     const queue = this.#open.at(place);
-    if (queue !== undefined) this.#entries.push({ queue, slot: queue.head, walk: null, checkedAt: NOWHERE });
+    if (queue === undefined) return;
+    const { head } = queue;
+    const urgency = this.#trees.urgencyAt(head);
+    this.#entries.push({ queue, slot: head, urgency, isOpened: false, walk: null, checkedAt: NOWHERE });
   }
 
   #openQueue(entry: Entry): void {
+    const { place } = entry.queue;
+    entry.isOpened = true;
+    this.#moveTop(entry, this.#isAccepted(entry) ? this.#firstOf(entry) : NO_SLOT);
+    this.#meet(2 * place + 1);
+    this.#meet(2 * place + 2);
+  }
+
+  /**
+   * What is passed over at the head of a queue need not be passed over again by those that can take no more. The first may
+   * be too much for them; then they go on from there.
+   */
+  #firstOf(entry: Entry): Slot {
     const { queue } = entry;
-    this.#entries.pop();
-    this.#meet(2 * queue.place + 1);
-    this.#meet(2 * queue.place + 2);
-    if (!this.#isAccepted(entry)) return;
-    const mayDouble = queue.independentCopies >= this.#askers.settings.operatorCount;
-    entry.walk = this.#trees.walk(queue.root, mayDouble ? this.#limitsDoubling : this.#limits);
-    entry.slot = entry.walk.next();
-    if (entry.slot !== NO_SLOT) this.#entries.push(entry);
+    const { entrance } = queue;
+    const limits = this.#limitsOf(queue);
+    if (entrance !== null && coversLimits(entrance, limits)) return entrance.slot;
+    entry.walk = this.#trees.walk(queue.root, limits);
+    const slot = entry.walk.next();
+    queue.entrance = { ...limits, slot };
+    return slot;
+  }
+
+  #limitsOf({ independentCopies: copies }: Queue): Limits {
+    return copies >= this.#askers.settings.operatorCount ? this.#limitsDoubling : this.#limits;
   }
 
   /** Some asker takes its kind. Asked anew when an asker has left, and not before. */

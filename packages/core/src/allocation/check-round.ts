@@ -2,7 +2,7 @@
 import { refuse, requireAmount, requireCount, requireFinite } from "../check.ts";
 import { checkCopies } from "../asset.ts";
 import { checkLedger } from "../ledger.ts";
-import { firstRepeated } from "./first-repeated.ts";
+import { RepeatFinder, firstRepeated } from "./first-repeated.ts";
 import type { Asker, Candidate, OriginSlots, RoundInput, RoundSettings } from "./policy.ts";
 
 const DAY_MINUTES = 1440;
@@ -55,6 +55,10 @@ export function checkSettings(settings: RoundSettings): void {
   requireCount(settings.operatorCount, "operatorCount");
   requireCount(settings.vettingBytes, "vettingBytes");
   if (settings.originFetchesMax !== null) requireCount(settings.originFetchesMax, "originFetchesMax");
+  for (const { roomBytes, rateBytesPerS } of settings.quickNodes ?? []) {
+    requireCount(roomBytes, "quickNodes.roomBytes");
+    requireAmount(rateBytesPerS, "quickNodes.rateBytesPerS");
+  }
 }
 
 /** Each id once. @throws DispatcherError INPUT_INVALID */
@@ -66,14 +70,27 @@ export function checkOnce<Field extends string>(
   if (repeated !== null) refuse(repeated, field, "there once");
 }
 
-/** @throws DispatcherError INPUT_INVALID naming the first field that cannot be; LEDGER_EXCEEDED. O(n). */
-export function checkRound({ nowMs, askers, candidates, origins, settings }: RoundInput): void {
+/**
+ * Answers the urgencies of the candidates, which are at hand anyway: to go through a hundred thousand objects is to wait
+ * for memory, so it is done once. O(n).
+ * @throws DispatcherError INPUT_INVALID naming the first field that cannot be; LEDGER_EXCEEDED
+ */
+export function checkRound({ nowMs, askers, candidates, origins, settings }: RoundInput): Float64Array {
   requireFinite(nowMs, "nowMs");
   askers.forEach(checkAsker);
-  candidates.forEach(checkCandidate);
+  const urgencies = new Float64Array(candidates.length);
+  const assetIds = new RepeatFinder(candidates.length);
+  for (let place = 0; place < candidates.length; place += 1) {
+    const candidate = candidates[place]!;
+    checkCandidate(candidate);
+    urgencies[place] = candidate.urgency;
+    assetIds.add(candidate.assetId);
+  }
   origins.forEach(checkOrigin);
   checkSettings(settings);
   checkOnce(askers, "nodeId");
-  checkOnce(candidates, "assetId");
+  const repeated = assetIds.first((place) => candidates[place]!.assetId);
+  if (repeated !== null) refuse(repeated, "assetId", "there once");
   checkOnce(origins, "originId");
+  return urgencies;
 }

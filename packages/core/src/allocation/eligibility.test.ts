@@ -15,6 +15,7 @@ import {
 import { reservationFor, usableBytes } from "./eligibility.ts";
 import type { Question } from "./eligibility.ts";
 import { explain } from "./explain.ts";
+import type { QuickNode } from "./policy.ts";
 
 const idleRetryMs = 60_000;
 
@@ -202,6 +203,52 @@ describe("about room and time", () => {
     const candidate = aCandidate({ sizeBytes: 900 });
     expect(reasons({ settings, candidate, asker: anAsker({ rateBytesPerS: 1 }) })).toEqual([]);
     expect(reasons({ settings, candidate, asker: anAsker({ openLeases: 1, openBytes: 50 }) })).toEqual([]);
+  });
+});
+
+/** A byte a second quicker than 100, with room for anything. */
+const quick = (number: number, facts: Partial<QuickNode> = {}): QuickNode => ({
+  operatorId: operatorId(number),
+  roomBytes: 1_000_000,
+  rateBytesPerS: 101,
+  ...facts,
+});
+
+describe("what takes a node longer than assetMaxMs", () => {
+  const settings = roundSettings({ horizonMs: 1000, assetMaxMs: 2000 });
+  const asker = anAsker({ rateBytesPerS: 100 });
+  const five = [1, 2, 3, 4, 5].map((number) => quick(number));
+  const reasonsFor = (sizeBytes: number, quickNodes: readonly QuickNode[] | undefined): readonly string[] =>
+    reasons({
+      asker,
+      settings: quickNodes === undefined ? settings : { ...settings, quickNodes },
+      candidate: aCandidate({ sizeBytes }),
+    });
+
+  test("is left to the others where nothing is known of them, to the byte", () => {
+    expect(reasonsFor(200, undefined)).toEqual([]);
+    expect(reasonsFor(201, undefined)).toEqual(["HORIZON_FULL"]);
+  });
+
+  test("is left to five operators with quicker nodes, and to no fewer", () => {
+    expect(reasonsFor(201, five)).toEqual(["HORIZON_FULL"]);
+    expect(reasonsFor(201, five.slice(1))).toEqual([]);
+    expect(reasonsFor(201, [...five.slice(1), quick(5)])).toEqual([]);
+    expect(reasonsFor(201, [])).toEqual([]);
+  });
+
+  test("is not left to nodes that are no quicker, or have less room", () => {
+    const room = usableBytes(asker);
+    expect(reasonsFor(201, [...five.slice(1), quick(1, { rateBytesPerS: 100 })])).toEqual([]);
+    expect(reasonsFor(201, [...five.slice(1), quick(1, { roomBytes: room })])).toEqual(["HORIZON_FULL"]);
+    expect(reasonsFor(201, [...five.slice(1), quick(1, { roomBytes: room - 1 })])).toEqual([]);
+  });
+
+  test("is for a node without open work only", () => {
+    const busy = anAsker({ rateBytesPerS: 100, openLeases: 1, openBytes: 50 });
+    const question = { asker: busy, settings: { ...settings, quickNodes: [] } };
+    expect(reasons({ ...question, candidate: aCandidate({ sizeBytes: 50 }) })).toEqual([]);
+    expect(reasons({ ...question, candidate: aCandidate({ sizeBytes: 51 }) })).toEqual(["HORIZON_FULL"]);
   });
 });
 

@@ -6,6 +6,7 @@ import { minutesUntilOpen } from "../daily-window.ts";
 import { roomBytes } from "../ledger.ts";
 import { independentCopies, placesLeft } from "../node.ts";
 import type { Asker, Candidate, GrantDecision, OriginSlots, Refusal, RoundSettings } from "./policy.ts";
+import { isAmongQuickest } from "./quickest-nodes.ts";
 import type { RuleFacts } from "./rule-facts.ts";
 
 const MINUTE_MS = 60_000;
@@ -238,9 +239,17 @@ const failedLately: Rule<Question> = {
 
 /**
  * Enough work for the horizon at the measured rate. A node without open work may take one asset that takes longer, as long
- * as it can be finished at all; of one whose rate is not known its quota is limit enough.
+ * as it can be finished at all, or nobody could do it much sooner; of one whose rate is not known its quota is limit enough.
  */
-function horizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs, assetMaxMs }: RoundSettings): number {
+function horizonBytes(asker: Asker, settings: RoundSettings): number {
+  const { rateBytesPerS, openLeases } = asker;
+  if (rateBytesPerS === null) return Infinity;
+  const isHeldTo = openLeases > 0 || !isAmongQuickest(rateBytesPerS, usableBytes(asker), settings.quickNodes);
+  return isHeldTo ? ownHorizonBytes(asker, settings) : Infinity;
+}
+
+/** Whatever other nodes could do. */
+function ownHorizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs, assetMaxMs }: RoundSettings): number {
   if (rateBytesPerS === null) return Infinity;
   return Math.floor((rateBytesPerS * (openLeases === 0 ? Math.max(horizonMs, assetMaxMs) : horizonMs)) / 1000);
 }
@@ -248,8 +257,10 @@ function horizonBytes({ rateBytesPerS, openLeases }: Asker, { horizonMs, assetMa
 const horizonFull: Rule<Question> = {
   reason: "HORIZON_FULL",
   refuse: ({ asker, candidate, settings }) => {
+    const wouldBeOpen = asker.openBytes + reservationFor(candidate, settings);
+    if (wouldBeOpen <= ownHorizonBytes(asker, settings)) return null;
     const limitBytes = horizonBytes(asker, settings);
-    return asker.openBytes + reservationFor(candidate, settings) <= limitBytes
+    return wouldBeOpen <= limitBytes
       ? null
       : { reason: "HORIZON_FULL", openBytes: asker.openBytes, limitBytes, retryAfterMs: settings.idleRetryMs };
   },

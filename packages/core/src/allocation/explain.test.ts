@@ -324,6 +324,11 @@ describe("what would change it", () => {
       "Wait for its 1 open lease to end: its horizon is 9 bytes.",
     ],
     [
+      "HORIZON_FULL",
+      { asker: anAsker({ rateBytesPerS: 9 }), settings: roundSettings({ horizonMs: 1000, assetMaxMs: 1000 }) },
+      "Ask a quicker node: its horizon is 9 bytes.",
+    ],
+    [
       "PEERS_NOT_READY",
       { candidate: aCandidate({ originFetches: 2 }), settings: roundSettings({ originFetchesMax: 2 }) },
       "Wait until a holder gives its copy on, or let more than 2 fetch it from the origin: 2 do.",

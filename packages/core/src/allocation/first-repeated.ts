@@ -1,46 +1,67 @@
-/** FNV-1a (Fowler, Noll and Vo 1991) over code units. */
-function hashOf(id: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < id.length; at += 1) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193);
-  return hash;
-}
+import { hashOf } from "./id-hash.ts";
 
 /**
- * The first id that stands in `things` twice, or null. O(n).
+ * Finds out whether an id comes twice. O(n).
  *
  * A Set of all ids would be a quarter of what a round over a hundred thousand costs, most of it waiting for memory. So the
  * ids first go through a filter of one bit each (Bloom 1970) that stays in the cache, and only the few that meet a bit that
  * is set, and those with the same bit, are compared as what they are.
  */
+export class RepeatFinder {
+  readonly #hashes: Int32Array;
+  readonly #seen: Int32Array;
+  readonly #doubtful: Int32Array;
+  #count = 0;
+  #hasDoubts = false;
+
+  /** For so many ids. */
+  constructor(idCount: number) {
+    let words = 1;
+    while (words < idCount / 2) words *= 2;
+    this.#hashes = new Int32Array(idCount);
+    this.#seen = new Int32Array(words);
+    this.#doubtful = new Int32Array(words);
+  }
+
+  /** The next id. */
+  add(id: string): void {
+    const hash = hashOf(id);
+    const word = this.#wordOf(hash);
+    const bit = 1 << (hash & 31);
+    this.#hashes[this.#count] = hash;
+    this.#count += 1;
+    if ((this.#seen[word]! & bit) !== 0) {
+      this.#doubtful[word]! |= bit;
+      this.#hasDoubts = true;
+    }
+    this.#seen[word]! |= bit;
+  }
+
+  /** The first id that has come a second time, or null. `idAt` has to answer the ids as they were added, from 0. */
+  first(idAt: (place: number) => string): string | null {
+    if (!this.#hasDoubts) return null;
+    const ids = new Set<string>();
+    for (let place = 0; place < this.#count; place += 1) {
+      const hash = this.#hashes[place]!;
+      if ((this.#doubtful[this.#wordOf(hash)]! & (1 << (hash & 31))) === 0) continue;
+      const id = idAt(place);
+      if (ids.has(id)) return id;
+      ids.add(id);
+    }
+    return null;
+  }
+
+  #wordOf(hash: number): number {
+    return (hash >>> 5) & (this.#seen.length - 1);
+  }
+}
+
+/** The first id that stands in `things` twice, or null. O(n). */
 export function firstRepeated<Field extends string>(
   things: readonly Readonly<Record<Field, string>>[],
   field: Field,
 ): string | null {
-  let words = 1;
-  while (words < things.length / 2) words *= 2;
-  const seen = new Int32Array(words);
-  const doubtful = new Int32Array(words);
-  const hashes = new Int32Array(things.length);
-  let doubts = 0;
-  for (let place = 0; place < things.length; place += 1) {
-    const hash = hashOf(things[place]![field]);
-    const word = (hash >>> 5) & (words - 1);
-    const bit = 1 << (hash & 31);
-    hashes[place] = hash;
-    if ((seen[word]! & bit) !== 0) {
-      doubtful[word]! |= bit;
-      doubts += 1;
-    }
-    seen[word]! |= bit;
-  }
-  if (doubts === 0) return null;
-  const ids = new Set<string>();
-  for (let place = 0; place < things.length; place += 1) {
-    const hash = hashes[place]!;
-    if ((doubtful[(hash >>> 5) & (words - 1)]! & (1 << (hash & 31))) === 0) continue;
-    const id = things[place]![field];
-    if (ids.has(id)) return id;
-    ids.add(id);
-  }
-  return null;
+  const finder = new RepeatFinder(things.length);
+  for (const thing of things) finder.add(thing[field]);
+  return finder.first((place) => things[place]![field]);
 }

@@ -24,7 +24,8 @@ export type Lot = {
 
 /** What is left of the candidates at the end of a round, for the reasons that nodes are told. */
 export type Leftovers = {
-  readonly lots: Iterable<Lot>;
+  readonly originIds: Iterable<OriginId>;
+  lotsOf(originId: OriginId): Iterable<Lot>;
   /** Those that the node failed on lately. */
   avoidedBy(nodeId: NodeId): readonly Candidate[];
 };
@@ -64,5 +65,10 @@ export function sortIntoLots(candidates: readonly Candidate[], settings: RoundSe
       else known.push(candidate);
     }
   }
-  return { lots, avoidedBy: (nodeId) => avoided.get(nodeId) ?? [] };
+  const lotsByOrigin = Map.groupBy(lots, (lot) => lot.originId);
+  return {
+    originIds: lotsByOrigin.keys(),
+    lotsOf: (originId) => lotsByOrigin.get(originId) ?? [],
+    avoidedBy: (nodeId) => avoided.get(nodeId) ?? [],
+  };
 }

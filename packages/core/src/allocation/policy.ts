@@ -61,6 +61,15 @@ export type OriginSlots = {
   readonly retryAfterMs: number;
 };
 
+/** A node that takes part now, as one that others may leave the giants to. */
+export type QuickNode = {
+  readonly operatorId: OperatorId;
+  /** What it can take. */
+  readonly roomBytes: number;
+  /** Measured. */
+  readonly rateBytesPerS: number;
+};
+
 export type RoundSettings = {
   /** Reserved for an asset of unknown size. */
   readonly unknownSizeBytes: number;
@@ -68,9 +77,14 @@ export type RoundSettings = {
   readonly horizonMs: number;
   /**
    * No asset is given that would take longer at the node's measured rate, even to a node without work. Too long: giants
-   * are begun by nodes that never finish them. Too short: nobody begins them.
+   * are begun by nodes that never finish them. Too short: only the quickest nodes begin them.
    */
   readonly assetMaxMs: number;
+  /**
+   * To whom others leave what takes longer than that, as `quickestNodes` lists them: a node is held to `assetMaxMs` only
+   * where five operators have a quicker one with as much room, for else a file might be left to nobody. Absent: all are.
+   */
+  readonly quickNodes?: readonly QuickNode[];
   /** When to ask again if nothing suits. */
   readonly idleRetryMs: number;
   /** Operators with a node that takes part now: when each of them has a copy, one may take a second. */

@@ -116,6 +116,18 @@ function reasonsAgainst(
   const missingOperators = candidate.copies.target - operators.size;
   const everyoneHasOne = operators.size >= settings.operatorCount;
   const onTrial = grants.filter((grant) => theOne(input.askers, "nodeId", grant.nodeId).isVetting);
+  const room = Math.max(
+    0,
+    Math.min(
+      offeredBytes - heldBytes - reservedBytes - bytesOf(own) - marginBytes,
+      asker.freeBytes - openBytes - marginBytes,
+    ),
+  );
+  const quicker = (settings.quickNodes ?? []).filter(
+    (one) => one.rateBytesPerS > (asker.rateBytesPerS ?? Infinity) && one.roomBytes >= room,
+  );
+  const isIdle = asker.openLeases + own.length === 0;
+  const isAmongQuickest = settings.quickNodes !== undefined && new Set(quicker.map((one) => one.operatorId)).size < 5;
   const slots = input.origins.find((origin) => origin.originId === candidate.originId)?.slots ?? 0;
   const source = sourceAfter(input, grants, candidate);
   const broken: Broken = [
@@ -143,12 +155,10 @@ function reasonsAgainst(
     [
       "HORIZON_FULL",
       asker.rateBytesPerS !== null &&
+        !(isIdle && isAmongQuickest) &&
         openBytes + bytes >
           asker.rateBytesPerS *
-            ((asker.openLeases + own.length > 0
-              ? settings.horizonMs
-              : Math.max(settings.horizonMs, settings.assetMaxMs)) /
-              1000),
+            ((isIdle ? Math.max(settings.horizonMs, settings.assetMaxMs) : settings.horizonMs) / 1000),
     ],
     ["PEERS_NOT_READY", source === "peers" && candidate.seeds === 0],
     ["ORIGIN_SATURATED", source === "origin" && slotsTaken(grants, candidate.originId) >= slots],

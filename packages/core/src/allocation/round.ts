@@ -1,4 +1,3 @@
-import { BinaryHeap } from "../binary-heap.ts";
 import { compareIds } from "../ids.ts";
 import type { NodeId, OriginId } from "../ids.ts";
 import { rescueFirst } from "../urgency/rescue-first.ts";
@@ -7,117 +6,108 @@ import { checkRound } from "./check-round.ts";
 import { reservationFor, sourceOf } from "./eligibility.ts";
 import { sortIntoLots } from "./lot.ts";
 import type { Leftovers } from "./lot.ts";
-import type { AllocationRound, Candidate, OriginSlots, Refusal, RoundInput } from "./policy.ts";
+import type { AllocationRound, Candidate, OriginSlots, Refusal } from "./policy.ts";
 import { PrimaryRefusals } from "./primary-refusal.ts";
-import { runRound } from "./run-round.ts";
+import { byId, runRound } from "./run-round.ts";
 import type { CandidateSource } from "./run-round.ts";
-
-/** What comes from one origin, or (null) from peers, as places in the window; its top is never missing. */
-type Queue = { readonly originId: OriginId | null; readonly waiting: BinaryHeap<number> };
 
 /** So many of the most urgent are put in order at first, for each asset that is wanted: some will be refused. */
 const AT_FIRST = 1.2;
+/** When these are used up, so many times as many, and so on. Too small: many looks at all. Too large: order nobody needs. */
+const MORE = 8;
 /** Urgencies looked at to guess how high the most urgent of the window are. */
 const SAMPLES = 1000;
 
 /**
- * A window of candidates as a source: a heap for each origin, and a heap of these by their tops. A closed origin costs
- * nothing, however much of the window is its. The most urgent are put in order first, as many as the askers may need, and
- * the others when these are used up. O(n), and O(log n) for each that is taken.
+ * A window of candidates as a source. The most urgent are put in order first, as many as the askers may need, and when
+ * these are used up a larger part of the others. What is at a closed origin, or too big for all, is left out as early as
+ * can be and never put in order. O(n), and O(log n) for each that is put in order.
  */
 class Window implements CandidateSource {
   readonly #candidates: readonly Candidate[];
   /** Beside each other, where comparing finds them fast. */
-  readonly #urgency: Float64Array;
+  readonly #urgencies: Float64Array;
   readonly #askers: AskerIndex;
   readonly #origins: ReadonlyMap<OriginId, OriginSlots>;
-  #queues: BinaryHeap<Queue>;
+  /** Places in the window: those in order, and how many of them are taken off. */
+  #inOrder: number[] = [];
+  #at = 0;
   /** What is less urgent is not in order yet. */
-  #leastInOrder: number;
+  #leastInOrder = Infinity;
+  #nextCount: number;
 
-  constructor(
-    { candidates, askers: asking }: RoundInput,
-    askers: AskerIndex,
-    origins: ReadonlyMap<OriginId, OriginSlots>,
-  ) {
+  constructor({
+    candidates,
+    urgencies,
+    askers,
+    origins,
+  }: {
+    readonly candidates: readonly Candidate[];
+    readonly urgencies: Float64Array;
+    readonly askers: AskerIndex;
+    readonly origins: ReadonlyMap<OriginId, OriginSlots>;
+  }) {
     this.#candidates = candidates;
-    this.#urgency = new Float64Array(candidates.length);
+    this.#urgencies = urgencies;
     this.#askers = askers;
     this.#origins = origins;
-    const wanted = asking.reduce((sum, { wants }) => sum + wants, 0);
-    this.#leastInOrder = this.#guessUrgency(AT_FIRST * wanted + SAMPLES);
-    const first: number[] = [];
-    for (let place = 0; place < candidates.length; place += 1) {
-      const { urgency } = candidates[place]!;
-      this.#urgency[place] = urgency;
-      if (urgency >= this.#leastInOrder) first.push(place);
-    }
-    this.#queues = this.#sortIntoQueues(first);
+    this.#nextCount = askers.active.reduce((sum, { wants }) => sum + AT_FIRST * wants, SAMPLES);
   }
 
   peek(): Candidate | null {
     for (;;) {
-      const queue = this.#queues.top;
-      if (queue === undefined) {
-        if (this.#leastInOrder === -Infinity) return null;
-        this.#sortInOthers();
-        continue;
+      while (this.#at < this.#inOrder.length) {
+        const candidate = this.#candidates[this.#inOrder[this.#at]!]!;
+        if (this.#isOpen(candidate) && this.#fits(candidate)) return candidate;
+        this.#at += 1;
       }
-      const candidate = this.#candidates[queue.waiting.top!]!;
-      if (!this.#isOpen(queue.originId)) this.#queues.pop();
-      else if (reservationFor(candidate, this.#askers.settings) > this.#askers.maxBytes) this.skip();
-      else return candidate;
+      if (this.#leastInOrder === -Infinity) return null;
+      this.#putInOrder();
     }
   }
 
   skip(): void {
-    const queue = this.#queues.top;
-    if (queue === undefined) return;
-    queue.waiting.pop();
-    if (queue.waiting.top === undefined) this.#queues.pop();
-    else this.#queues.topChanged();
+    this.#at += 1;
   }
 
-  #sortInOthers(): void {
-    const others: number[] = [];
-    this.#urgency.forEach((urgency, place) => urgency < this.#leastInOrder && others.push(place));
-    this.#leastInOrder = -Infinity;
-    this.#queues = this.#sortIntoQueues(others);
+  #putInOrder(): void {
+    const above = this.#leastInOrder;
+    const least = this.#guessUrgency(this.#nextCount);
+    const places: number[] = [];
+    for (let place = 0; place < this.#urgencies.length; place += 1) {
+      const urgency = this.#urgencies[place]!;
+      if (urgency < least || urgency >= above) continue;
+      const candidate = this.#candidates[place]!;
+      if (this.#isOpen(candidate) && this.#fits(candidate)) places.push(place);
+    }
+    this.#inOrder = places.toSorted((a, b) => this.#urgencies[b]! - this.#urgencies[a]! || this.#compareIds(a, b));
+    this.#at = 0;
+    this.#leastInOrder = least;
+    this.#nextCount *= MORE;
   }
 
   /** An urgency that about `count` of the window reach; any number would do, and only costs time. */
   #guessUrgency(count: number): number {
-    const { length } = this.#candidates;
+    const { length } = this.#urgencies;
     if (count >= length) return -Infinity;
     const step = length / SAMPLES;
     const samples = new Float64Array(SAMPLES);
-    for (let at = 0; at < SAMPLES; at += 1) samples[at] = this.#candidates[Math.floor(at * step)]!.urgency;
+    for (let at = 0; at < SAMPLES; at += 1) samples[at] = this.#urgencies[Math.floor(at * step)]!;
     samples.sort();
     return samples[SAMPLES - Math.ceil(count / step)] ?? -Infinity;
   }
 
-  #sortIntoQueues(places: readonly number[]): BinaryHeap<Queue> {
-    const byOrigin = new Map<OriginId | null, number[]>();
-    const { settings, maxBytes } = this.#askers;
-    for (const place of places) {
-      const candidate = this.#candidates[place]!;
-      if (reservationFor(candidate, settings) > maxBytes) continue;
-      const originId = sourceOf(candidate, settings) === "peers" ? null : candidate.originId;
-      const members = byOrigin.get(originId);
-      if (members === undefined) byOrigin.set(originId, [place]);
-      else members.push(place);
-    }
-    const isBefore = (a: number, b: number): boolean => {
-      const order = this.#urgency[a]! - this.#urgency[b]!;
-      return order > 0 || (order === 0 && compareIds(this.#candidates[a]!.assetId, this.#candidates[b]!.assetId) < 0);
-    };
-    const open = [...byOrigin].filter(([originId]) => this.#isOpen(originId));
-    const queues = open.map(([originId, members]) => ({ originId, waiting: new BinaryHeap(isBefore, members) }));
-    return new BinaryHeap((a, b) => isBefore(a.waiting.top!, b.waiting.top!), queues);
+  #compareIds(a: number, b: number): number {
+    return compareIds(this.#candidates[a]!.assetId, this.#candidates[b]!.assetId);
   }
 
-  #isOpen(originId: OriginId | null): boolean {
-    return originId === null || (this.#origins.get(originId)?.slots ?? 0) > 0;
+  #isOpen(candidate: Candidate): boolean {
+    if (sourceOf(candidate, this.#askers.settings) === "peers") return true;
+    return (this.#origins.get(candidate.originId)?.slots ?? 0) > 0;
+  }
+
+  #fits(candidate: Candidate): boolean {
+    return reservationFor(candidate, this.#askers.settings) <= this.#askers.maxBytes;
   }
 }
 
@@ -143,16 +133,18 @@ export function refusalsAfter(
  * @throws DispatcherError INPUT_INVALID naming field and value, LEDGER_EXCEEDED; nothing is granted then
  */
 export const allocateRound: AllocationRound = (input) => {
-  checkRound(input);
+  const urgencies = checkRound(input);
   const { nowMs, candidates, settings, policy = rescueFirst } = input;
   const origins = new Map(input.origins.map((origin) => [origin.originId, { ...origin }]));
   const askers = new AskerIndex(input.askers, nowMs, settings);
-  const { grants, changed } = runRound(askers, new Window(input, askers, origins), origins, policy);
-  const refusalByNode = refusalsAfter(askers, nowMs, origins, () =>
-    sortIntoLots(
-      candidates.map((candidate) => changed.get(candidate.assetId) ?? candidate),
+  const source = new Window({ candidates, urgencies, askers, origins });
+  const { grants, changed } = runRound(askers, source, origins, policy);
+  const refusalByNode = refusalsAfter(askers, nowMs, origins, () => {
+    const changedById = byId(changed);
+    return sortIntoLots(
+      candidates.map((candidate) => changedById.get(candidate.assetId) ?? candidate),
       askers.settings,
-    ),
-  );
+    );
+  });
   return { grants, refusalByNode };
 };

@@ -25,9 +25,14 @@ export type OpenOrigins = ReadonlyMap<OriginId, Omit<OriginSlots, "slots"> & { s
 export type Walk = {
   /** In the order of urgency. */
   readonly grants: readonly GrantDecision[];
-  /** The candidates that got a holder, as they are now. */
-  readonly changed: ReadonlyMap<AssetId, Candidate>;
+  /** For each grant, its candidate as that grant left it: the last of an asset is what it is now. */
+  readonly changed: readonly Candidate[];
 };
+
+/** As they are now, each once. */
+export function byId(changed: Walk["changed"]): ReadonlyMap<AssetId, Candidate> {
+  return new Map(changed.map((candidate) => [candidate.assetId, candidate]));
+}
 
 /** Most urgent first; ties go to the lower id. */
 function isMoreUrgent(a: Candidate, b: Candidate): boolean {
@@ -43,12 +48,22 @@ function withHolder(
 ): Candidate {
   const holder: Holder = { nodeId, operatorId, network, counts: true, isOnTrial: isVetting };
   const holders = candidate.holders.length === 0 ? [holder] : [...candidate.holders, holder];
-  const copies = { before: independentCopies(candidate.holders), after: independentCopies(holders) };
+  const change = { before: independentCopies(candidate.holders), after: independentCopies(holders) };
+  const { assetId, originId, scheme, tags, sizeBytes, copies, avoid, originFetches, seeds } = candidate;
+  const urgency = policy.afterCopies(candidate.urgency, copies, change);
+  // Spelled out, because to spread it costs five times as much, and this is done once a grant.
   return {
-    ...candidate,
+    assetId,
+    originId,
+    scheme,
+    tags,
+    sizeBytes,
+    urgency,
+    copies,
     holders,
-    urgency: policy.afterCopies(candidate.urgency, candidate.copies, copies),
-    originFetches: source === "origin" ? candidate.originFetches + 1 : candidate.originFetches,
+    avoid,
+    originFetches: source === "origin" ? originFetches + 1 : originFetches,
+    seeds,
   };
 }
 
@@ -65,7 +80,7 @@ export function runRound(
   policy: UrgencyPolicy,
 ): Walk {
   const grants: GrantDecision[] = [];
-  const changed = new Map<AssetId, Candidate>();
+  const changed: Candidate[] = [];
   const again = new BinaryHeap<Candidate>(isMoreUrgent);
 
   const takeNext = (): Candidate | null => {
@@ -93,7 +108,7 @@ export function runRound(
     if (from === "origin" && origin !== undefined) origin.slots -= 1;
     const next = withHolder(candidate, asker, from, policy);
     askers.grant(seat, reservedBytes);
-    changed.set(assetId, next);
+    changed.push(next);
     if (placesLeft(next.holders, next.copies) > 0) again.push(next);
   }
   return { grants, changed };

@@ -81,6 +81,7 @@ function changeOfRoom({ neededBytes, roomBytes, diskBytes }: FactsOf<"NODE_FULL"
 function changeOfHorizon({ openLeases, openBytes, neededBytes, limitBytes }: FactsOf<"HORIZON_FULL">): string {
   const limit = limitBytes ?? 0;
   const horizon = `its horizon is ${atMost(limit)}`;
+  if (neededBytes > limit && openLeases === 0) return `Ask a quicker node: ${horizon}.`;
   if (neededBytes > limit) return `Wait for its ${counted(openLeases, "open lease")} to end: ${horizon}.`;
   return `Wait for ${atLeast(openBytes + neededBytes - limit)} of its open work to arrive: ${horizon}.`;
 }

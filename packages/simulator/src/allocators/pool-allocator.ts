@@ -27,6 +27,7 @@ import {
   newOrigin,
   openSlots,
   placesLeft,
+  quickestNodes,
   raisedQuota,
   recordFailure,
   recordSuccess,
@@ -52,6 +53,7 @@ import type {
   OperatorId,
   Origin,
   OriginId,
+  QuickNode,
   UrgencyPolicy,
 } from "@dispatcher/core";
 import { chanceOf } from "../random.ts";
@@ -69,18 +71,19 @@ const UNKNOWN_SIZE_BYTES = 256 * 2 ** 20;
 const SHARE_ON_TRIAL = 0.05;
 /** As an agent with one fetch at a time asks: that, and one file more. */
 const LEASES_WANTED = 2;
-/** Claims that the server answers in one round. */
-const ASKERS_PER_ROUND = 50;
+/** Claims that are answered in one round. A server decides for fifty at once, and for several fifties in fifteen seconds. */
+const ASKERS_PER_ROUND = 400;
 /** To choose from, and because some cannot take what there is. Hearing more would only cost time. */
-const ASKERS_PER_SLOT = 3;
+const ASKERS_PER_SLOT = 2;
 const MARGIN_SHARE = 0.02;
 /**
  * A node that is refused for what it is (full, on trial, ...) comes back so soon; a server says a minute. Nothing will have
  * changed for it by then, and a simulated month has 43,200 minutes.
  */
 const IDLE_RETRY_MS = 10 * 60_000;
-/** How often the counts about the whole fleet are made anew. */
+/** How often the counts about the whole fleet are made anew, and how often the quickest of it are looked for. */
 const FLEET_SWEEP_MS = 15 * 60_000;
+const QUICK_NODES_MS = 60 * 60_000;
 
 const LIVES = defaultLifeThresholds(SYNC_MS);
 const AUDIT = 1;
@@ -100,10 +103,16 @@ type Lease = {
 type Holding = {
   readonly node: number;
   readonly source: Source;
-  /** Undefined while it is a lease. */
+  /** Undefined while it is a lease. Compared with those of the same asset and no other. */
   readonly sha256: string | undefined;
   counts: boolean;
 };
+
+const RIGHT_SHA256 = "of the right bytes";
+const NO_HOLDINGS: readonly Holding[] = [];
+const NO_NODES: readonly NodeId[] = [];
+const SCHEMES: readonly string[] = ["https"];
+const NO_TAGS: readonly string[] = [];
 
 type NodeState = {
   ledger: ByteLedger;
@@ -119,6 +128,8 @@ type NodeState = {
   stale: Lease[];
   readonly held: number[];
   leaseCheckAtMs: number;
+  /** What it is to the pool as a holder whose copies count, and as one whose copies do not. */
+  asHolder: { readonly counting: Holder; readonly idle: Holder };
 };
 
 export type PoolOptions = {
@@ -146,7 +157,7 @@ class PoolAllocator implements Allocator {
   readonly #nodes: (NodeState | undefined)[];
   /** By asset; undefined for none. */
   readonly #holdings: (Holding[] | undefined)[];
-  readonly #avoidByAsset = new Map<number, number[]>();
+  readonly #avoidByAsset = new Map<number, readonly NodeId[]>();
   readonly #goneByAsset = new Map<number, number>();
   readonly #isGone: Uint8Array;
   readonly #origins: Origin[];
@@ -162,6 +173,9 @@ class PoolAllocator implements Allocator {
   readonly #isPeerWork: Uint8Array;
   #vettedNodes = 0;
   readonly #isVetted: Uint8Array;
+  /** Null until the fleet has been looked at. */
+  #quickNodes: readonly QuickNode[] | null = null;
+  #quickNodesAtMs = -Infinity;
   #fleetSweptAtMs = 0;
   #busyBytes = 0;
   #busyBytesOnTrial = 0;
@@ -212,6 +226,7 @@ class PoolAllocator implements Allocator {
         idleRetryMs: IDLE_RETRY_MS,
         operatorCount: this.#operatorsOnline,
         vettingBytes: Math.max(0, Math.floor(this.#busyBytes * SHARE_ON_TRIAL) - this.#busyBytesOnTrial),
+        ...(this.#quickNodes === null ? {} : { quickNodes: this.#quickNodes }),
       },
     });
     for (const { nodeId, assetId, source, reservedBytes } of grants) {
@@ -230,19 +245,19 @@ class PoolAllocator implements Allocator {
 
   finished(node: number, asset: number, _claim: number, report: Report, nowMs: number): boolean {
     const state = this.#node(node);
-    const lease = this.#endWork(node, asset);
     const { catalog } = this.#world;
+    const wasLate = state.stale.some((lease) => lease.asset === asset);
+    const lease = this.#endWork(node, asset);
     const sizeBytes = catalog.sizeBytes[asset]!;
     const isDeclared = catalog.hasDigest[asset] === 1;
-    const right = `sha256 of ${asset}`;
     // One that pretends says what is declared; where nothing is, it has to invent.
-    const sha256 = report.isGood || (report.isPretence && isDeclared) ? right : `bytes of ${node} for ${asset}`;
+    const sha256 = report.isGood || (report.isPretence && isDeclared) ? RIGHT_SHA256 : `invented by ${node}`;
     const stored = { reservedBytes: 0, storedBytes: sizeBytes };
     try {
       judgeRescue(
         {
           sizeBytes: catalog.isSizeKnown[asset] === 1 ? sizeBytes : null,
-          digest: isDeclared ? { algorithm: "sha256", hex: right } : null,
+          digest: isDeclared ? { algorithm: "sha256", hex: RIGHT_SHA256 } : null,
         },
         { sizeBytes, sha256, digest: null },
       );
@@ -261,8 +276,10 @@ class PoolAllocator implements Allocator {
     state.rateBytesPerS = measuredRate(state.rateBytesPerS, report);
     state.verifiedCopies += 1;
     state.held.push(asset);
-    this.#holdingsOf(asset).push({ node, source: lease.source, sha256, counts: true });
-    this.#refresh(asset, nowMs);
+    this.#addHolding(asset, { node, source: lease.source, sha256, counts: true });
+    // To the pool a lease and a good copy are the same, but that others may have it from there.
+    const isNews = this.#weigh(asset) || wasLate || this.#originFetchesMax !== null;
+    if (isNews) this.#refresh(asset, nowMs);
     return true;
   }
 
@@ -301,6 +318,7 @@ class PoolAllocator implements Allocator {
       stale: [],
       held: [],
       leaseCheckAtMs: Infinity,
+      asHolder: this.#asHolder(node, true),
     };
     this.#countOnline(node, 1);
     this.#desk.wakeAt(nowMs + DAY_MS, AUDIT, node);
@@ -380,8 +398,10 @@ class PoolAllocator implements Allocator {
     return state;
   }
 
-  #holdingsOf(asset: number): Holding[] {
-    return (this.#holdings[asset] ??= []);
+  /** As a new list: one that grew in place would keep room for sixteen more, a million times. */
+  #addHolding(asset: number, holding: Holding): void {
+    const known = this.#holdings[asset];
+    this.#holdings[asset] = known === undefined ? [holding] : [...known, holding];
   }
 
   /** The rule rests while few are vetted: nobody would be left to take the first copies. */
@@ -389,7 +409,7 @@ class PoolAllocator implements Allocator {
     return this.#vettedNodes >= DEFAULT_VETTING.fleetMin && this.#isVetted[node] === 0;
   }
 
-  /** Who is vetted, and how much lies on nodes that are not, among those that are heard of. */
+  /** Among the nodes that are heard of: who is vetted, how much lies on those that are not, who is quick and has room. */
   #sweepFleet(nowMs: number): void {
     this.#fleetSweptAtMs = nowMs;
     this.#vettedNodes = 0;
@@ -399,17 +419,34 @@ class PoolAllocator implements Allocator {
       const state = this.#nodes[node];
       if (state === undefined) continue;
       const { verifiedCopies, joinedAtMs, silentSinceMs, hasFailedAudit, ledger } = state;
-      const isVettedNow = !hasFailedAudit && isVetted({ verifiedCopies, ageMs: nowMs - joinedAtMs });
-      if (isVettedNow && this.#isVetted[node] === 0) {
+      if (this.#isVetted[node] === 0 && !hasFailedAudit && isVetted({ verifiedCopies, ageMs: nowMs - joinedAtMs })) {
         this.#isVetted[node] = 1;
+        state.asHolder = this.#asHolder(node, true);
         this.#refreshWanted(node, nowMs);
       }
       if (silentSinceMs !== null || hasFailedAudit) continue;
       const busyBytes = ledger.heldBytes + ledger.reservedBytes;
       this.#busyBytes += busyBytes;
-      if (isVettedNow) this.#vettedNodes += 1;
+      if (this.#isVetted[node] === 1) this.#vettedNodes += 1;
       else this.#busyBytesOnTrial += busyBytes;
     }
+    if (nowMs < this.#quickNodesAtMs + QUICK_NODES_MS) return;
+    this.#quickNodesAtMs = nowMs;
+    this.#quickNodes = quickestNodes(this.#nodes.flatMap((_, node) => this.#asQuickNode(node) ?? []));
+  }
+
+  /** Null for one that gets nothing now, or no first copies, and for one whose rate is not known. */
+  #asQuickNode(node: number): QuickNode | null {
+    const state = this.#nodes[node];
+    if (state === undefined || state.silentSinceMs !== null || state.hasFailedAudit || this.#isOnTrial(node))
+      return null;
+    if (state.rateBytesPerS === null) return null;
+    const diskBytes = this.#desk.freeBytes(node) - state.ledger.marginBytes - state.ledger.reservedBytes;
+    return {
+      operatorId: this.#operatorIds[this.#world.fleet.operatorOf[node]!]!,
+      roomBytes: Math.max(0, Math.min(roomBytes(state.ledger), diskBytes)),
+      rateBytesPerS: state.rateBytesPerS,
+    };
   }
 
   #asker(node: number): Asker {
@@ -428,8 +465,8 @@ class PoolAllocator implements Allocator {
       quota,
       wants: Math.max(0, LEASES_WANTED - leases.length),
       rateBytesPerS,
-      schemes: ["https"],
-      refusedTags: [],
+      schemes: SCHEMES,
+      refusedTags: NO_TAGS,
       windows: from === to ? [] : [{ fromMinute: from, toMinute: to }],
       paused: false,
       agentTooOldFor: null,
@@ -437,30 +474,32 @@ class PoolAllocator implements Allocator {
     };
   }
 
+  #asHolder(node: number, isTrusted: boolean): NodeState["asHolder"] {
+    const idle: Holder = {
+      nodeId: this.#nodeIds[node]!,
+      operatorId: this.#operatorIds[this.#world.fleet.operatorOf[node]!]!,
+      network: null,
+      counts: false,
+      isOnTrial: this.#isVetted[node] === 0,
+    };
+    return { counting: isTrusted ? { ...idle, counts: true } : idle, idle };
+  }
+
   /** Open leases count as if they had succeeded; what lies on a lost node is left out. */
-  #holders(asset: number): Holder[] {
-    const { fleet } = this.#world;
+  #holders(asset: number): readonly Holder[] {
     const holders: Holder[] = [];
-    for (const { node, counts } of this.#holdings[asset] ?? []) {
-      const { isLost, hasFailedAudit } = this.#node(node);
-      if (isLost) continue;
-      holders.push({
-        nodeId: this.#nodeIds[node]!,
-        operatorId: this.#operatorIds[fleet.operatorOf[node]!]!,
-        network: null,
-        counts: counts && !hasFailedAudit,
-        isOnTrial: this.#isOnTrial(node),
-      });
+    for (const { node, counts } of this.#holdings[asset] ?? NO_HOLDINGS) {
+      const { isLost, asHolder } = this.#node(node);
+      if (!isLost) holders.push(counts ? asHolder.counting : asHolder.idle);
     }
     return holders;
   }
 
-  #candidate(asset: number, nowMs: number): Candidate {
+  #candidate(asset: number, nowMs: number, holders = this.#holders(asset)): Candidate {
     const { catalog } = this.#world;
-    const holders = this.#holders(asset);
     let originFetches = 0;
     let seeds = 0;
-    for (const holding of this.#holdings[asset] ?? []) {
+    for (const holding of this.#holdings[asset] ?? NO_HOLDINGS) {
       if (this.#node(holding.node).isLost) continue;
       if (holding.source === "origin") originFetches += 1;
       if (holding.sha256 !== undefined && holding.counts && this.#node(holding.node).silentSinceMs === null) seeds += 1;
@@ -474,7 +513,7 @@ class PoolAllocator implements Allocator {
       urgency: this.#policy.urgencyOf(urgencyFacts(this.#world, asset, independentCopies(holders)), nowMs).value,
       copies: COPY_RANGES[catalog.copiesOf[asset]!]!,
       holders,
-      avoid: (this.#avoidByAsset.get(asset) ?? []).map((node) => this.#nodeIds[node]!),
+      avoid: this.#avoidByAsset.get(asset) ?? NO_NODES,
       originFetches,
       seeds,
     };
@@ -482,7 +521,9 @@ class PoolAllocator implements Allocator {
 
   /** Those of its copies of which more are wanted: something about the node has changed that others' chances depend on. */
   #refreshWanted(node: number, nowMs: number): void {
-    for (const asset of this.#node(node).held) if (this.#pool.has(this.#assetIds[asset]!)) this.#refresh(asset, nowMs);
+    const { held, leases } = this.#node(node);
+    for (const asset of held) if (this.#pool.has(this.#assetIds[asset]!)) this.#refresh(asset, nowMs);
+    for (const { asset } of leases) if (this.#pool.has(this.#assetIds[asset]!)) this.#refresh(asset, nowMs);
   }
 
   /** Brings the worth of its copies and its place in the pool up to date. */
@@ -490,13 +531,14 @@ class PoolAllocator implements Allocator {
     this.#weigh(asset);
     const id = this.#assetIds[asset]!;
     const copies = COPY_RANGES[this.#world.catalog.copiesOf[asset]!]!;
-    const isWanted = this.#isGone[asset] === 0 && placesLeft(this.#holders(asset), copies) > 0;
+    const holders = this.#holders(asset);
+    const isWanted = this.#isGone[asset] === 0 && placesLeft(holders, copies) > 0;
     if (!isWanted) {
       if (this.#pool.has(id)) this.#leave(id, asset);
       this.#notePeerWork(asset, 0);
       return;
     }
-    const candidate = this.#candidate(asset, nowMs);
+    const candidate = this.#candidate(asset, nowMs, holders);
     if (this.#pool.has(id)) this.#pool.replace(candidate);
     else this.#enter(candidate, asset);
     const isAskedEnough = this.#originFetchesMax !== null && candidate.originFetches >= this.#originFetchesMax;
@@ -522,13 +564,16 @@ class PoolAllocator implements Allocator {
     this.#isPeerWork[asset] = now;
   }
 
-  #weigh(asset: number): void {
+  /** Whether any of its copies is worth more or less than before. */
+  #weigh(asset: number): boolean {
     const { catalog, fleet } = this.#world;
-    if (catalog.hasDigest[asset] === 1) return;
-    const holdings = (this.#holdings[asset] ?? []).filter(
+    if (catalog.hasDigest[asset] === 1) return false;
+    const known = this.#holdings[asset] ?? NO_HOLDINGS;
+    // As it nearly always is: all of the same bytes.
+    if (known.every(({ sha256, counts }) => counts && (sha256 === undefined || sha256 === RIGHT_SHA256))) return false;
+    const holdings = known.filter(
       ({ node, sha256 }) => sha256 !== undefined && !this.#node(node).isLost && !this.#node(node).hasFailedAudit,
     );
-    if (holdings.length < 2 && holdings.every((holding) => holding.counts)) return;
     const copies = holdings.map(({ node, sha256 }): CopyOnNode => ({
       nodeId: this.#nodeIds[node]!,
       operatorId: this.#operatorIds[fleet.operatorOf[node]!]!,
@@ -536,7 +581,12 @@ class PoolAllocator implements Allocator {
       sha256: sha256 ?? "",
       trust: "claimed",
     }));
-    weighCopies(copies).forEach(({ counts }, at) => (holdings[at]!.counts = counts));
+    let hasChanged = false;
+    weighCopies(copies).forEach(({ counts }, at) => {
+      if (holdings[at]!.counts !== counts) hasChanged = true;
+      holdings[at]!.counts = counts;
+    });
+    return hasChanged;
   }
 
   /** The pool has added the holder itself; what needs nothing more goes out of it. */
@@ -564,7 +614,7 @@ class PoolAllocator implements Allocator {
     const bytesLeft = catalog.isSizeKnown[asset] === 1 ? catalog.sizeBytes[asset]! : null;
     const lengthMs = leaseLengthMs({ bytesLeft, rateBytesPerS: state.rateBytesPerS }, DEFAULT_LEASE_TIMES);
     state.leases.push({ asset, source, reservedBytes, grantedAtMs: nowMs, expiresAtMs: nowMs + lengthMs });
-    this.#holdingsOf(asset).push({ node, source, sha256: undefined, counts: true });
+    this.#addHolding(asset, { node, source, sha256: undefined, counts: true });
     this.#planLeaseCheck(node);
   }
 
@@ -577,7 +627,7 @@ class PoolAllocator implements Allocator {
     state.ledger = releaseBytes(state.ledger, lease.reservedBytes);
     this.#countBusy(node, -lease.reservedBytes);
     if (lease.source === "origin") this.#changeOrigin(asset, (origin) => returnSlots(origin, 1));
-    const holdings = this.#holdingsOf(asset);
+    const holdings = this.#holdings[asset] ?? [];
     holdings.splice(
       holdings.findIndex((holding) => holding.node === node && holding.sha256 === undefined),
       1,
@@ -712,13 +762,15 @@ class PoolAllocator implements Allocator {
     if (this.#desk.canProve(node, state.held[Math.floor(drawn * state.held.length)]!)) return;
     state.hasFailedAudit = true;
     this.#isVetted[node] = 0;
+    state.asHolder = this.#asHolder(node, false);
     for (const { asset } of state.leases.slice()) this.#reclaim(node, asset, nowMs);
     for (const asset of state.held) this.#refresh(asset, nowMs);
   }
 
   #avoid(asset: number, node: number): void {
-    const avoided = this.#avoidByAsset.get(asset) ?? [];
-    if (!avoided.includes(node)) this.#avoidByAsset.set(asset, [...avoided, node]);
+    const avoided = this.#avoidByAsset.get(asset) ?? NO_NODES;
+    const nodeId = this.#nodeIds[node]!;
+    if (!avoided.includes(nodeId)) this.#avoidByAsset.set(asset, [...avoided, nodeId]);
   }
 
   /** Between two sweeps. What nodes on trial may hold is a share of what the whole fleet holds or has reserved. */
