@@ -25,6 +25,10 @@ export const AgentStatusShape = z.object({
   freeBytes: z.number(),
   copies: z.number(),
   heldBytes: z.number(),
+  /** Copies whose files are not there. */
+  missing: z.number(),
+  /** Copies that the dispatcher does not count. */
+  notCounted: z.number(),
   open: z.array(OpenWorkShape),
   /** Ends that the dispatcher has not answered yet. */
   unreported: z.number(),
@@ -71,6 +75,8 @@ export function describeAgent(facts: Facts): AgentStatus {
     freeBytes,
     copies: inventory.size,
     heldBytes: inventory.heldBytes,
+    missing: inventory.missing,
+    notCounted: inventory.notCounted,
     open: open.map((record) => ({
       assetId: record.grant.asset.id,
       path: record.grant.asset.path,
@@ -87,6 +93,8 @@ export function describeAgent(facts: Facts): AgentStatus {
 export async function readStatus(home: Home): Promise<AgentStatus> {
   const node = await requireNodeFile(home);
   const records = (await AssignmentJournal.open(home)).list();
+  const inventory = await Inventory.open(home);
+  await inventory.rescan();
   const bytesDone = new Map<JournalRecord, number>();
   for (const record of records) {
     bytesDone.set(record, (await fileSize(partialPath(home, record.grant.assignmentId))) ?? 0);
@@ -98,7 +106,7 @@ export async function readStatus(home: Home): Promise<AgentStatus> {
     marginBytes: node.marginBytes,
     freeBytes: await freeBytesOf(home),
     records,
-    inventory: await Inventory.open(home),
+    inventory,
     bytesDoneOf: (record) => bytesDone.get(record) ?? 0,
     isRunning: () => false,
     live: null,
@@ -112,6 +120,14 @@ export function formatStatus(status: AgentStatus, nowMs: number): string {
     ["Node", `${node.name} (${node.id}) of ${node.operator}, at ${node.url}`],
     ["Agent", live === null ? "not running; start it with: pnpm agent run" : describeLife(live, nowMs)],
     ["Copies", `${status.copies}, ${formatByteSize(status.heldBytes)}`],
+    [
+      "Missing",
+      status.missing === 0 ? "" : `${status.missing}: files that are gone or cut short, which are made anew elsewhere`,
+    ],
+    [
+      "Not counted",
+      status.notCounted === 0 ? "" : `${status.notCounted}: the dispatcher has no use for them, the log says why`,
+    ],
     [
       "Disk",
       `${formatByteSize(status.capacityBytes)} offered, ${formatByteSize(status.marginBytes)} of it kept free; ` +

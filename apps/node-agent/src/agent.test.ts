@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RouterInputs, RouterOutputs } from "@dispatcher/client";
-import { DispatcherError } from "@dispatcher/core";
+import { DispatcherError, holdingOf } from "@dispatcher/core";
 import type { AssetId, AssignmentId } from "@dispatcher/core";
 import { startOrigin, waitFor } from "@dispatcher/testbed";
 import { expect, test } from "vitest";
@@ -15,7 +15,8 @@ import { AssignmentJournal } from "./assignment-journal.ts";
 import type { Grant } from "./assignment-journal.ts";
 import { partialPath } from "./home.ts";
 import type { Home } from "./home.ts";
-import { Inventory } from "./inventory.ts";
+import { Inventory, hashText } from "./inventory.ts";
+import type { InventoryAnswer, InventoryPage } from "./send-inventory.ts";
 import { askStatus } from "./status-socket.ts";
 
 type Input = RouterInputs["node"]["sync"];
@@ -55,6 +56,7 @@ const granting = (...grants: Grant[]): Partial<Output> => ({
 });
 
 const away: Answer = () => Promise.reject(new DispatcherError("SERVER_UNREACHABLE", "No answer."));
+const wanting: Answer = () => ({ inventoryWanted: true, nextSyncMs: 200 });
 const often: Answer = () => ({ nextSyncMs: 200 });
 const underTermFive: Answer = (input) => ({ leases: accept(input).leases.map((lease) => ({ ...lease, term: 5 })) });
 const reserveNoMore: Answer = (input) => ({
@@ -66,6 +68,9 @@ class PlayedServer {
   readonly inputs: Input[] = [];
   readonly times: number[] = [];
   readonly answers: Answer[];
+  readonly pages: InventoryPage[] = [];
+  /** Each page takes the next of these; after the last, the server has all of it on record. */
+  readonly pageAnswers: (Partial<InventoryAnswer> | DispatcherError)[] = [];
   concurrency = 0;
   concurrencyPeak = 0;
 
@@ -83,6 +88,13 @@ class PlayedServer {
     } finally {
       this.concurrency -= 1;
     }
+  };
+
+  readonly sendPage = async (page: InventoryPage): Promise<InventoryAnswer> => {
+    this.pages.push(page);
+    const answer = this.pageAnswers.shift();
+    if (answer instanceof DispatcherError) throw answer;
+    return { adopted: [], dropped: [], notCounted: [], deletePermits: [], ...answer };
   };
 
   /** All reports of one kind, over all syncs. */
@@ -113,6 +125,7 @@ function start(home: Home, server: PlayedServer, options: Partial<AgentOptions> 
       pid: 1,
       log,
       sync: server.sync,
+      sendPage: server.sendPage,
       random: () => 0.1,
       ...options,
     },
@@ -533,22 +546,103 @@ test.each([
   await agent.stop();
 });
 
-test("the inventory is sent when it is asked for, without files that are missing or cut short", async () => {
-  await using place = await aHome();
-  const inventory = await Inventory.open(place.home);
-  for (const [id, kept] of Object.entries({ 10: BYTES.length, 20: 5, 30: null })) {
+/** Copies of `BYTES`, of which `kept` bytes are on disk; null for no file. */
+async function storeCopies(home: Home, keptById: Readonly<Record<string, number | null>>): Promise<void> {
+  const inventory = await Inventory.open(home);
+  for (const [id, kept] of Object.entries(keptById)) {
     await inventory.add(aCopy(BYTES, { assetId: id as AssetId }));
-    await mkdir(join(place.home.filesFolder, id));
-    if (kept !== null) await writeFile(join(place.home.filesFolder, id, "data.csv"), BYTES.subarray(0, kept));
+    await mkdir(join(home.filesFolder, id));
+    if (kept !== null) await writeFile(join(home.filesFolder, id, "data.csv"), BYTES.subarray(0, kept));
   }
-  const server = new PlayedServer(() => ({ inventoryWanted: true }));
+}
+
+const { sha256: SHA256 } = aCopy(BYTES);
+const entryOf = (id: string) => ({ assetId: id as AssetId, sizeBytes: BYTES.length, sha256: SHA256 });
+const holdingOfIds = (...ids: string[]) => holdingOf(ids.map(entryOf), hashText);
+
+test("files that are missing or cut short are left out of the holding and of the inventory", async () => {
+  await using place = await aHome();
+  await storeCopies(place.home, { 10: BYTES.length, 20: 5, 30: null });
+  const server = new PlayedServer(() => ({ nowMs: 1234, inventoryWanted: true }));
   await using agent = start(place.home, server);
-  await waitFor("the inventory", () => server.inputs.length === 2);
+  await waitFor("the sync after the inventory", () => server.inputs.length === 2);
+  const status = await askStatus(place.home.socket);
   await agent.stop();
-  expect(server.inputs[0]?.inventory).toBeUndefined();
-  expect(server.inputs[1]?.inventory).toEqual([
-    { assetId: "10", sizeBytes: BYTES.length, sha256: aCopy(BYTES).sha256 },
+  expect(server.inputs.map(({ holding }) => holding)).toEqual([holdingOfIds("10"), holdingOfIds("10")]);
+  const validators = { digest: null, etag: null, lastModified: null };
+  expect(server.pages).toEqual([
+    { page: 1, pages: 1, asOfMs: 1234, afterId: null, upToId: null, copies: [{ ...entryOf("10"), ...validators }] },
   ]);
+  expect(status).toMatchObject({ copies: 1, missing: 2, notCounted: 0 });
+  expect(eventsOf(agent, "copies.missing")).toMatchObject([{ copies: 2 }]);
+});
+
+test("what the server does not count leaves the holding, and what it permits to delete leaves the disk", async () => {
+  await using place = await aHome();
+  await storeCopies(place.home, { 10: BYTES.length, 20: BYTES.length, 30: BYTES.length });
+  const server = new PlayedServer(() => ({ inventoryWanted: true }));
+  server.pageAnswers.push({
+    notCounted: [{ assetId: "20" as AssetId, reason: "COPIES_FULL" }],
+    // Of these the second was never listed: nothing is done about it.
+    deletePermits: ["30", "40"].map((id) => ({ assetId: id as AssetId, reason: "SURPLUS" })),
+  });
+  await mkdir(join(place.home.filesFolder, "40"));
+  await using agent = start(place.home, server);
+  await waitFor("the sync after the inventory", () => server.inputs.length === 2);
+  const status = await askStatus(place.home.socket);
+  await agent.stop();
+  expect(server.inputs[1]?.holding).toEqual(holdingOfIds("10"));
+  expect((await readdir(place.home.filesFolder)).toSorted()).toEqual(["10", "20", "40"]);
+  expect((await readdir(place.home.inventoryFolder)).toSorted()).toEqual(["10.json", "20.json"]);
+  expect(status).toMatchObject({ copies: 2, notCounted: 1 });
+  expect(eventsOf(agent, "copy.deleted")).toMatchObject([{ assetId: "30", reason: "SURPLUS" }]);
+
+  // The next start asks again, as the reason may be gone.
+  const later = new PlayedServer();
+  await using second = start(place.home, later);
+  await waitFor("its first sync", () => later.inputs.length === 1);
+  await second.stop();
+  expect(later.inputs[0]?.holding).toEqual(holdingOfIds("10", "20"));
+});
+
+test("a copy that an assignment is about is not deleted", async () => {
+  await using place = await aHome();
+  await using origin = await anOrigin({ faults: { "data-1.csv": { kind: "stall", atByte: 1000 } } });
+  await storeCopies(place.home, { 10: BYTES.length });
+  const grant = grantOf(origin.url, 1, { digest: null });
+  const server = new PlayedServer(
+    () => ({ ...granting(grant), nextSyncMs: 200 }),
+    () => ({ inventoryWanted: true }),
+  );
+  server.pageAnswers.push({ deletePermits: [{ assetId: "10" as AssetId, reason: "SURPLUS" }] });
+  await using agent = start(place.home, server, { stopAfterMs: 0 });
+  await waitFor("the inventory", () => eventsOf(agent, "inventory.sent").length === 1);
+  await agent.stop();
+  expect(eventsOf(agent, "inventory.sent")).toMatchObject([{ copies: 1, deleted: 0 }]);
+  expect(await readdir(place.home.filesFolder)).toEqual(["10"]);
+});
+
+test("an inventory that settles nothing is not told over and over", async () => {
+  await using place = await aHome();
+  await storeCopies(place.home, { 10: BYTES.length });
+  const server = new PlayedServer(...Array.from({ length: 6 }, () => wanting));
+  await using agent = start(place.home, server);
+  await waitFor("six syncs", () => server.inputs.length === 6);
+  await agent.stop();
+  expect(server.pages).toHaveLength(2);
+});
+
+test("pages that are not answered are told again when a sync still asks", async () => {
+  await using place = await aHome();
+  await storeCopies(place.home, { 10: BYTES.length });
+  const server = new PlayedServer(wanting, wanting);
+  server.pageAnswers.push(new DispatcherError("SERVER_UNREACHABLE", "No answer."));
+  await using agent = start(place.home, server);
+  await waitFor("the second page", () => server.pages.length === 2);
+  await waitFor("the sync after it", () => server.inputs.length === 3);
+  await agent.stop();
+  expect(eventsOf(agent, "inventory.failed")).toMatchObject([{ code: "SERVER_UNREACHABLE" }]);
+  expect(server.inputs[2]?.holding).toEqual(holdingOfIds("10"));
 });
 
 test("a node with room asks again when its refusal says, and tells why it has no work", async () => {

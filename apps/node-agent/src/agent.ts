@@ -26,6 +26,8 @@ import type { Log } from "./log.ts";
 import type { NodeFile } from "./node-file.ts";
 import { recoverHome } from "./recover-home.ts";
 import type { RecoveredHome } from "./recover-home.ts";
+import { logMissing, sendInventory } from "./send-inventory.ts";
+import type { SendPage } from "./send-inventory.ts";
 import { serveStatus } from "./status-socket.ts";
 import { SyncSchedule } from "./sync-schedule.ts";
 import { AGENT_VERSION } from "./version.ts";
@@ -48,6 +50,8 @@ export type AgentOptions = {
   readonly log: Log;
   /** One attempt. @throws DispatcherError; the signal's reason */
   readonly sync: (input: SyncInput, signal: AbortSignal) => Promise<SyncOutput>;
+  /** One page of the inventory, tried as often as makes sense. @throws DispatcherError; the signal's reason */
+  readonly sendPage: SendPage;
   /** 0 up to 1, for jitter. */
   readonly random: () => number;
 };
@@ -59,8 +63,12 @@ const ROOM_STEP_BYTES = 64 * 1024 * 1024;
 /** For a sync under way and the last one, when the agent stops: an orderly stop must not hang on a dead server. */
 const LAST_SYNC_MS = 5000;
 
-/** What the inventory of one sync may carry. */
-const INVENTORY_MAX = 100_000;
+/** How often the files of all copies are looked for. Rarer: what somebody deleted is missed for longer. Oftener: a disk is woken. */
+const RESCAN_MS = 3_600_000;
+/** After an inventory that settled nothing the next one waits so long, then twice as long, ... */
+const INVENTORY_PAUSE_MS = 60_000;
+/** ... up to this: what the two disagree about is then for people to find, in the log. */
+const INVENTORY_PAUSE_MAX_MS = 3_600_000;
 
 /** Answers that asking again does not change. */
 const FATAL_CODES: ReadonlySet<string> = new Set(["KEY_INVALID", "KEY_MISSING", "NODE_RETIRED"]);
@@ -137,7 +145,15 @@ class Agent {
   /** Rung when a sync may be due sooner than thought. */
   #bell = new AbortController();
   #isStopping = false;
-  #inventoryWanted = false;
+  /** Null when none is under way. */
+  #listing: Promise<void> | null = null;
+  readonly #listingStop = new AbortController();
+  /** Inventories that have ended: an answer to what was said before one of them speaks of the past. */
+  #listings = 0;
+  /** The latest of them that a sync has not yet found to have settled everything. */
+  #listingsInVain = 0;
+  #listingAfterMs = -Infinity;
+  #scannedAtMs = performance.now();
   #lastSyncAtMs: number | null = null;
   #syncFailure: string | null = null;
   #refusal: Refusal | null = null;
@@ -171,6 +187,8 @@ class Agent {
       if (this.#listReports().length > 0) await this.#sync(tooLate.signal);
     } finally {
       clearTimeout(timer);
+      this.#listingStop.abort();
+      await this.#listing;
       await this.#stopFetches(new FetchStopped("kept", "The agent stops."));
     }
   }
@@ -252,6 +270,7 @@ class Agent {
   /** @throws DispatcherError where asking again does not help */
   async #sync(signal: AbortSignal): Promise<void> {
     const { log, sync } = this.#options;
+    const listings = this.#listings;
     const input = await this.#composeSync();
     let output: SyncOutput;
     try {
@@ -269,19 +288,12 @@ class Agent {
       return;
     }
     await this.#apply(input, output);
+    if (listings === this.#listings) this.#answerInventoryWanted(output);
   }
 
   async #composeSync(): Promise<SyncInput> {
-    const { home, log, capacityBytes, marginBytes } = this.#options;
+    const { home, capacityBytes, marginBytes } = this.#options;
     const { journal, inventory, bytesDoneById } = this.#parts;
-    const copies = this.#inventoryWanted ? await inventory.listOnDisk() : null;
-    if (copies !== null && copies.length > INVENTORY_MAX) {
-      // Half a list would read as the loss of the other half.
-      log.error(
-        { event: "inventory.too-long", copies: copies.length },
-        `The inventory has more than ${INVENTORY_MAX} copies.`,
-      );
-    }
     // A disk that does not even tell what it has free has nothing to give.
     const freeBytes = await freeBytesOf(home).catch(() => 0);
     return composeSync({
@@ -292,10 +304,39 @@ class Agent {
       capacityBytes,
       marginBytes,
       freeBytes,
-      heldBytes: inventory.heldBytes,
       wants: this.#leasesWanted(),
-      inventory: copies !== null && copies.length <= INVENTORY_MAX ? copies : null,
+      inventory,
     });
+  }
+
+  /** Begin to list what is here, where that is asked for, beside the syncs: a long list takes its time. */
+  #answerInventoryWanted({ inventoryWanted, nowMs }: SyncOutput): void {
+    const { log, sendPage } = this.#options;
+    const { inventory, journal } = this.#parts;
+    if (!inventoryWanted) this.#listingsInVain = 0;
+    if (this.#listing !== null || this.#isStopping) return;
+    const isDue = inventoryWanted && performance.now() >= this.#listingAfterMs;
+    if (!isDue && performance.now() - this.#scannedAtMs < RESCAN_MS) return;
+    const { signal } = this.#listingStop;
+    const listed = isDue
+      ? sendInventory({ inventory, journal, log, send: sendPage }, { asOfMs: nowMs, signal })
+      : inventory.rescan(signal).then((missing) => logMissing(log, inventory, missing));
+    this.#listing = listed
+      .catch((error: unknown) => {
+        if (signal.aborted) return;
+        const code = error instanceof DispatcherError ? error.code : null;
+        log.warn({ event: "inventory.failed", code, err: error }, "The inventory was not told to its end.");
+      })
+      .finally(() => {
+        this.#listing = null;
+        this.#scannedAtMs = performance.now();
+        if (!isDue) return;
+        this.#listings += 1;
+        const pauseMs = Math.min(INVENTORY_PAUSE_MAX_MS, INVENTORY_PAUSE_MS * 2 ** this.#listingsInVain);
+        this.#listingAfterMs = performance.now() + (this.#listingsInVain === 0 ? 0 : pauseMs);
+        this.#listingsInVain += 1;
+        this.#ring();
+      });
   }
 
   #leasesWanted(): number {
@@ -314,7 +355,7 @@ class Agent {
     const { journal } = this.#parts;
     this.#lastSyncAtMs = Date.now();
     this.#syncFailure = null;
-    const { refusal, message, nextSyncMs, inventoryWanted } = output;
+    const { refusal, message, nextSyncMs } = output;
     const hasRoom = input.wants > output.grants.length;
     this.#schedule.answered(performance.now(), {
       nextSyncMs,
@@ -333,11 +374,6 @@ class Agent {
     this.#answerWanted(input);
     this.#startFetches();
 
-    if (input.inventory !== undefined) this.#inventoryWanted = false;
-    if (inventoryWanted && !this.#inventoryWanted) {
-      this.#inventoryWanted = true;
-      this.#ring();
-    }
     if (refusal !== null && refusal.reason !== this.#refusal?.reason) {
       log.info({ event: "work.refused", ...refusal }, `No more work: ${describeRefusal(refusal)}`);
     }
@@ -394,7 +430,11 @@ class Agent {
       if (known !== undefined) return journal.change(assignmentId, (record) => withLease(record, grant));
       if (this.#isStopping) return journal.put({ state: "released", grant, reason: "The node stops." });
       const copy = await this.#heldCopyOf(grant);
-      if (copy !== null) return journal.put({ state: "stored", grant, copy, fetchMs: 0, fetchedBytes: 0 });
+      if (copy !== null) {
+        // It may have been missing for a while, or not been counted.
+        await this.#parts.inventory.add(copy);
+        return journal.put({ state: "stored", grant, copy, fetchMs: 0, fetchedBytes: 0 });
+      }
       await journal.put({ state: "open", grant, version: null });
       log.info(
         { event: "asset.granted", assignmentId, assetId: asset.id, path: asset.path, sizeBytes: asset.sizeBytes },

@@ -1,6 +1,9 @@
 import type { RouterInputs } from "@dispatcher/client";
-import type { AssignmentId } from "@dispatcher/core";
-import type { Copy, JournalRecord } from "./assignment-journal.ts";
+import { removeCopy } from "@dispatcher/core";
+import type { AssetId, AssignmentId, Holding } from "@dispatcher/core";
+import type { JournalRecord } from "./assignment-journal.ts";
+import { hashText } from "./inventory.ts";
+import type { Inventory } from "./inventory.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 type SyncInput = RouterInputs["node"]["sync"];
@@ -18,15 +21,13 @@ export type SyncFacts = {
   readonly capacityBytes: number;
   readonly marginBytes: number;
   readonly freeBytes: number;
-  readonly heldBytes: number;
   readonly wants: number;
-  /** All copies on disk, when the server has asked for them. */
-  readonly inventory: readonly Copy[] | null;
+  readonly inventory: Pick<Inventory, "heldBytes" | "holding" | "isHeld">;
 };
 
 /** What the node has to say, in one call. Pure. */
 export function composeSync(facts: SyncFacts): SyncInput {
-  const { records, bytesDoneById, running, wantedBytesById, capacityBytes, marginBytes, freeBytes, heldBytes } = facts;
+  const { records, bytesDoneById, running, wantedBytesById, capacityBytes, marginBytes, freeBytes, inventory } = facts;
   // A verified file is on its way to its place: still open, or the server would send its grant again.
   const open = records.flatMap((record) => {
     if (record.state !== "open" && record.state !== "verified") return [];
@@ -41,21 +42,37 @@ export function composeSync(facts: SyncFacts): SyncInput {
       ...(wantBytes === undefined ? {} : { wantBytes }),
     };
   });
+  const reports = composeReports(records);
   const partialBytes = open.reduce((sum, { bytesDone }) => sum + bytesDone, 0);
   return {
     agentVersion: AGENT_VERSION,
     // Never more than the disk can give: what is free on it, and what of it is ours already.
-    offeredBytes: Math.min(capacityBytes, freeBytes + heldBytes + partialBytes),
+    offeredBytes: Math.min(capacityBytes, freeBytes + inventory.heldBytes + partialBytes),
     marginBytes,
     freeBytes,
     schemes: SCHEMES,
     wants: facts.wants,
     open,
-    ...composeReports(records),
-    ...(facts.inventory === null
-      ? {}
-      : { inventory: facts.inventory.map(({ assetId, sizeBytes, sha256 }) => ({ assetId, sizeBytes, sha256 })) }),
+    ...reports,
+    holding: composeHolding(facts, new Set(reports.finished.map(({ assignmentId }) => assignmentId))),
   };
+}
+
+/**
+ * What the server has on record once it has heard this sync, if nothing is wrong: the copies it knows, as it answered their
+ * reports, and those that are `told` now. Others that are here already are told, and counted, with a later sync.
+ */
+function composeHolding({ inventory, records }: SyncFacts, told: ReadonlySet<string>): Holding {
+  const untold = new Set<AssetId>();
+  let { holding } = inventory;
+  for (const record of records) {
+    if (record.state !== "verified" && record.state !== "stored") continue;
+    const { copy, grant } = record;
+    if (told.has(grant.assignmentId) || untold.has(copy.assetId) || !inventory.isHeld(copy)) continue;
+    untold.add(copy.assetId);
+    holding = removeCopy(holding, copy, hashText);
+  }
+  return holding;
 }
 
 function composeReports(records: readonly JournalRecord[]): Pick<SyncInput, "finished" | "failed" | "released"> {

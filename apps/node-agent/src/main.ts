@@ -19,6 +19,7 @@ type Flags = Sources["flags"];
 const EXIT_USAGE = 64;
 /** Left to the machine itself where nobody says how much. */
 const MARGIN_DEFAULT_BYTES = 1024 ** 3;
+const PAGE_TIMEOUT_MS = 120_000;
 /** What a shell makes of a death by each signal that stops the agent. */
 const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -54,6 +55,8 @@ async function run(flags: Flags): Promise<void> {
   const { url, key } = node;
   // One attempt a sync: the agent has a rhythm of its own.
   const client = createDispatcherClient({ url, key, retry: { retries: 0 } });
+  // A page may have the server change thousands of copies.
+  const patient = createDispatcherClient({ url, key, timeoutMs: PAGE_TIMEOUT_MS });
   // Who reads the log may go away; that is no reason to stop saving files.
   process.stdout.on("error", () => {});
   const log = createLog({ level: settings.logLevel, isTerminal: process.stdout.isTTY, destination: process.stdout });
@@ -69,6 +72,7 @@ async function run(flags: Flags): Promise<void> {
       pid: process.pid,
       log,
       sync: (input, signal) => client.node.sync.mutate(input, { signal }),
+      sendPage: (page, signal) => patient.node.inventory.mutate(page, { signal }),
       random: Math.random,
     },
     stopOnSignal(),

@@ -55,7 +55,7 @@ async function recover(home: Home): Promise<{
     file: await readFile(join(home.filesFolder, COPY.assetId, COPY.name)).catch(() => null),
     partials: await readdir(home.partialFolder),
     // As the next start would read it.
-    copies: await (await Inventory.open(home)).listOnDisk(),
+    copies: (await recoverHome(home, aLog().log)).inventory.listOnDisk(),
   };
 }
 

@@ -7,6 +7,7 @@ import { fileSize, listPartials, partialPath } from "./home.ts";
 import type { Home } from "./home.ts";
 import { Inventory } from "./inventory.ts";
 import type { Log } from "./log.ts";
+import { logMissing } from "./send-inventory.ts";
 import { storeCopy } from "./store-copy.ts";
 import { sweepTemporaries } from "./write-durably.ts";
 
@@ -40,5 +41,6 @@ export async function recoverHome(home: Home, log: Log): Promise<RecoveredHome> 
   for (const { grant } of journal.listIn("open")) {
     bytesDoneById.set(grant.assignmentId, (await fileSize(partialPath(home, grant.assignmentId))) ?? 0);
   }
+  logMissing(log, inventory, await inventory.rescan());
   return { journal, inventory, bytesDoneById };
 }

@@ -16,6 +16,8 @@ const STATUS: AgentStatus = {
   freeBytes: 600 * 1024 ** 3,
   copies: 3,
   heldBytes: 1536,
+  missing: 1,
+  notCounted: 0,
   open: [
     { assetId: "5", path: "co2.csv", isRunning: true, bytesDone: 512, sizeBytes: 1024 },
     { assetId: "6", path: "evil\u001B[2J\n.csv", isRunning: false, bytesDone: 0, sizeBytes: null },
@@ -75,6 +77,7 @@ test("status tells people what is held and what goes on, and lets no name write 
       "Node          attic (1) of Library, at http://127.0.0.1:1",
       "Agent         running for 90 s (process 42)",
       "Copies        3, 1.5 KB",
+      "Missing       1: files that are gone or cut short, which are made anew elsewhere",
       "Disk          500 GB offered, 1 GB of it kept free; the disk has 600 GB free",
       "Fetching      co2.csv  512 B of 1 KB (50 %)",
       "Waiting       evil?[2J?.csv  0 B",

@@ -19,8 +19,8 @@ import { createServices } from "./services/index.ts";
 import type { Services } from "./services/index.ts";
 import { shownOutside } from "./shown-outside.ts";
 
-/** A full inventory of 100,000 files and a thousand reports fit; much more is no honest node. */
-const BODY_MAX_BYTES = 32 * 2 ** 20;
+/** A page of an inventory and three thousand reports fit; much more is no honest node. */
+const BODY_MAX_BYTES = 16 * 2 ** 20;
 
 export type App = {
   readonly http: FastifyInstance;

@@ -115,6 +115,8 @@ test(`after ${KILLS} kills in the middle of syncs, nothing acknowledged is lost 
   const lost = nodes.flatMap((node) => [...node.acknowledged].filter((id) => !stored.has(id)));
   expect(lost).toEqual([]);
   expect(nodes.flatMap((node) => node.rejected)).toEqual([]);
+  // Replies were lost by the dozen, and never did the two disagree about what a node has.
+  expect(nodes.map((node) => node.inventoriesWanted)).toEqual(nodes.map(() => 0));
   for (const node of nodes) {
     const assets = [...node.granted.values()].map((grant) => grant.asset.id);
     expect(new Set(assets).size).toBe(assets.length);

@@ -1,4 +1,6 @@
 import {
+  NodeInventoryInput,
+  NodeInventoryOutput,
   NodeJoinInput,
   NodeJoinOutput,
   NodeListInput,
@@ -20,6 +22,12 @@ export const nodeRouter = router({
     .input(NodeSyncInput)
     .output(NodeSyncOutput)
     .mutation(({ ctx, input }) => ctx.services.syncNode({ nodeId: ctx.nodeId, input, network: ctx.network })),
+
+  /** One page of all that the node holds, when a sync has asked for it. Idempotent; pages may come in any order. */
+  inventory: nodeProcedure
+    .input(NodeInventoryInput)
+    .output(NodeInventoryOutput)
+    .mutation(({ ctx, input }) => ctx.services.reconcileInventory({ nodeId: ctx.nodeId, page: input })),
 
   /** Every node with its ledger, by id. */
   list: adminProcedure

@@ -12,6 +12,7 @@ import { importAssets } from "./import-assets.ts";
 import { joinNode } from "./join-node.ts";
 import { listAssets } from "./list-assets.ts";
 import { listNodes } from "./list-nodes.ts";
+import { reconcileInventory } from "./reconcile-inventory.ts";
 import type { SyncCall } from "./sync/desk.ts";
 import { syncNodes } from "./sync/sync-nodes.ts";
 import type { SyncReply } from "./sync/sync-nodes.ts";
@@ -50,6 +51,7 @@ export function createServices(dependencies: Dependencies) {
     joinNode: (...rest: Rest<typeof joinNode>) => joinNode(dependencies, ...rest),
     listAssets: (...rest: Rest<typeof listAssets>) => listAssets(dependencies, ...rest),
     listNodes: (life: NodeLife | null) => listNodes(dependencies, life),
+    reconcileInventory: (...rest: Rest<typeof reconcileInventory>) => reconcileInventory(dependencies, ...rest),
     // It reads every asset: those who ask while one is read get that one.
     readOverview: () => (overview ??= readOverview(dependencies.db.sql).finally(() => (overview = null))),
     /** @throws DispatcherError NODE_RETIRED, KEY_INVALID, DATABASE_UNAVAILABLE */

@@ -1,6 +1,14 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { SHA256, failed, finished, open, startTestDispatcher } from "../../test/support/test-dispatcher.ts";
+import {
+  failed,
+  finished,
+  holdingOfAll,
+  listed as listedCopy,
+  open,
+  startTestDispatcher,
+} from "../../test/support/test-dispatcher.ts";
 import type { Grant, TestDispatcher } from "../../test/support/test-dispatcher.ts";
+import { recountCopies } from "../db/queries/nodes.ts";
 import { beginMercy } from "../db/queries/service-state.ts";
 import { expireLeases } from "./reclaim-leases.ts";
 import { renewStandings } from "./renew-standings.ts";
@@ -523,9 +531,12 @@ describe("time", () => {
     expect(await assetOf(dispatcher)).toMatchObject({ copies: 0 });
     const [kept, dropped] = grants;
     if (kept === undefined || dropped === undefined) throw new Error("two grants");
-    const listed = await node.sync({ inventory: [{ assetId: kept.asset.id, sizeBytes: 100, sha256: SHA256 }] });
-    expect(listed.inventoryWanted).toBe(false);
-    expect(await renewStandings(dispatcher.dependencies, 100)).toBe(2);
+    const held = [listedCopy(kept)];
+    expect(await node.sync({ holding: holdingOfAll(held) })).toMatchObject({ inventoryWanted: true });
+    expect(await node.list(held)).toMatchObject({ dropped: [dropped.asset.id], adopted: [], deletePermits: [] });
+    expect(await assetOf(dispatcher)).toMatchObject({ copies: 0 });
+    expect(await node.sync({ holding: holdingOfAll(held) })).toMatchObject({ inventoryWanted: false });
+    expect(await renewStandings(dispatcher.dependencies, 100)).toBe(1);
     expect(await assetOf(dispatcher, kept.asset.path)).toMatchObject({ copies: 1 });
     expect(await assetOf(dispatcher, dropped.asset.path)).toMatchObject({ copies: 0, replicas: [] });
     expect(await nodeOf(dispatcher, node.nodeId)).toMatchObject({ heldBytes: 100 });
@@ -630,6 +641,7 @@ describe("catalogs that change and nodes that come back", () => {
       update assignments set state = 'released', size_bytes = null, sha256 = null, trust = null, counts = null
        where node_id = ${ben.nodeId} and state = 'stored'`;
     await dispatcher.sql`update nodes set held_bytes = 0 where id = ${ben.nodeId}`;
+    await recountCopies(dispatcher.sql, ben.nodeId);
   });
 
   test("a late copy and an open lease reported together stay within the most copies, and the lease is given back", async () => {

@@ -1,4 +1,4 @@
-import { FAILURE_CODES } from "@dispatcher/core";
+import { FAILURE_CODES, compareIds } from "@dispatcher/core";
 import { z } from "zod";
 import {
   AssetIdShape,
@@ -74,7 +74,8 @@ const FailedAssignment = LeaseRef.extend({
 
 const ReleasedAssignment = LeaseRef.extend({ reason: storableText(200) });
 
-const InventoryEntry = z.object({ assetId: AssetIdShape, sizeBytes: SizeBytes, sha256: Sha256Hex });
+/** What a node holds, in one line; `inventory.ts` of the core says what the digest is. */
+const HoldingShape = z.object({ copies: z.int().min(0), bytes: SizeBytes, digest: Sha256Hex });
 
 export const NodeSyncInput = z.object({
   agentVersion: AgentVersion,
@@ -93,8 +94,11 @@ export const NodeSyncInput = z.object({
   finished: z.array(FinishedAssignment).max(REPORTS_PER_SYNC_MAX),
   failed: z.array(FailedAssignment).max(REPORTS_PER_SYNC_MAX),
   released: z.array(ReleasedAssignment).max(REPORTS_PER_SYNC_MAX),
-  /** All the files it holds; sent when the last reply asked for it with `inventoryWanted`. */
-  inventory: z.array(InventoryEntry).max(100_000).optional(),
+  /**
+   * All copies that are on its disk, those it reports in this very sync among them; but none that an inventory was answered
+   * is not counted. It is compared with what is on record once the reports are heard.
+   */
+  holding: HoldingShape.optional(),
 });
 
 const Grant = LeaseRef.extend({
@@ -153,10 +157,67 @@ export const NodeSyncOutput = z.object({
   /** Stop work on these and drop what was partly written. What is paused is not among them. */
   cancels: z.array(z.object({ assignmentId: AssignmentIdShape, reason: z.string() })),
   refusal: RefusalShape.nullable(),
-  /** The server wants the list of all files held, with the next sync. */
+  /** The holding is not as it is on record: the server wants the list of all copies, by `node.inventory`. */
   inventoryWanted: z.boolean(),
   /** A line for the volunteer. */
   message: z.string().nullable(),
+});
+
+/** Copies that one page of an inventory may list. */
+export const INVENTORY_PAGE_MAX = 5000;
+
+const ListedCopy = z.object({
+  assetId: AssetIdShape,
+  sizeBytes: SizeBytes,
+  sha256: Sha256Hex,
+  /** As with a finished assignment: proof of what the catalog declares, for a copy that is not on record. */
+  digest: ReportedDigestShape.nullable(),
+  etag: storableText(500).nullable(),
+  lastModified: storableText(100).nullable(),
+});
+
+export const NodeInventoryInput = z
+  .object({
+    /** From 1, for the log; with the last one the server counts the node's copies anew. */
+    page: z.int().min(1),
+    pages: z.int().min(1),
+    /** `nowMs` of the last sync answered before the list was made: copies stored later are not missed in it. */
+    asOfMs: TimeMs,
+    /** The page lists all copies of assets behind the one, null for the first, ... */
+    afterId: AssetIdShape.nullable(),
+    /** ... and up to the other, null for the last. */
+    upToId: AssetIdShape.nullable(),
+    /** In the order of asset ids, each once. */
+    copies: z.array(ListedCopy).max(INVENTORY_PAGE_MAX),
+  })
+  .refine(({ page, pages }) => page <= pages, "page <= pages")
+  .refine(
+    ({ copies, afterId, upToId }) =>
+      copies.every(({ assetId }, index) => {
+        const before = copies[index - 1]?.assetId ?? afterId;
+        return (
+          (before === null || compareIds(before, assetId) < 0) && (upToId === null || compareIds(assetId, upToId) <= 0)
+        );
+      }),
+    "copies in the order of asset ids, behind afterId and up to upToId",
+  );
+
+const JudgedCopy = z.object({ assetId: AssetIdShape, reason: z.string() });
+
+/** What is said of no copy here is on record as the node lists it. */
+export const NodeInventoryOutput = z.object({
+  /** On record from now on. */
+  adopted: z.array(AssetIdShape),
+  /** Were on record, and are not listed, or with other bytes. */
+  dropped: z.array(AssetIdShape),
+  /**
+   * Listed and not on record: kept or given up as the node likes, and left out of its holding. The reason is OTHER_BYTES
+   * (than it was stored with), or the code of an error: SIZE_MISMATCH, DIGEST_MISMATCH, ASSET_UNKNOWN, COPIES_FULL,
+   * LEDGER_EXCEEDED.
+   */
+  notCounted: z.array(JudgedCopy),
+  /** Not on record any more, and to be deleted: enough others stay. The reason is one of `TRIM_REASONS`. */
+  deletePermits: z.array(JudgedCopy),
 });
 
 export const NodeView = z.object({

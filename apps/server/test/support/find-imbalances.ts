@@ -10,6 +10,15 @@ export async function findImbalances(sql: Sql, concurrencyDefault: number): Prom
       from nodes n left join (select node_id, sum(size_bytes) as bytes from replicas group by node_id) r on r.node_id = n.id
      where n.held_bytes <> coalesce(r.bytes, 0)
     union all
+    select 'node ' || n.id || ' counts ' || n.held_copies || ' copies and has ' || coalesce(h.copies, 0)
+      from nodes n left join holdings h on h.node_id = n.id where n.held_copies <> coalesce(h.copies, 0)
+    union all
+    select 'node ' || n.id || ' has ' || encode(n.held_digest, 'hex') || ' for a digest, and its copies ' || encode(h.digest, 'hex')
+      from nodes n
+      left join holdings g on g.node_id = n.id
+     cross join lateral (select coalesce(g.digest, decode(repeat('00', 32), 'hex')) as digest) h
+     where n.held_digest <> h.digest
+    union all
     select 'node ' || n.id || ' reserves ' || n.reserved_bytes || ' bytes and its leases ' || coalesce(x.bytes, 0)
       from nodes n
       left join (select node_id, sum(reserved_bytes) as bytes from assignments where lease_expires_at is not null

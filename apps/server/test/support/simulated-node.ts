@@ -1,4 +1,6 @@
+import { NO_COPIES, addCopy } from "@dispatcher/core";
 import type { z } from "zod";
+import { hashText } from "../../src/services/hash-text.ts";
 import type { NodeJoinOutput, NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
 import { mutate } from "./mutate.ts";
 import { SHA256 } from "./test-dispatcher.ts";
@@ -21,10 +23,13 @@ export class SimulatedNode {
   readonly granted = new Map<string, Grant>();
   /** Answers that say a report was refused. */
   readonly rejected: string[] = [];
+  /** Syncs after which the server found that it has other copies on record than this node has. */
+  inventoriesWanted = 0;
   readonly #url: string;
   readonly #key: string;
   readonly #open = new Map<string, Grant>();
   readonly #unreported = new Map<string, Finished>();
+  #holding = NO_COPIES;
 
   private constructor(url: string, name: string, { nodeId, key }: z.output<typeof NodeJoinOutput>) {
     this.#url = url;
@@ -57,8 +62,10 @@ export class SimulatedNode {
       finished,
       failed: [],
       released: [],
+      holding: this.#holding,
     };
     const reply = await mutate<SyncOutput>(this.#url, "node.sync", input, { key: this.#key });
+    if (reply.inventoryWanted) this.inventoriesWanted += 1;
     for (const { assignmentId, outcome, code } of reply.reports) {
       if (outcome === "rejected") this.rejected.push(`${assignmentId}: ${code}`);
       else this.acknowledged.add(assignmentId);
@@ -77,6 +84,7 @@ export class SimulatedNode {
     for (const { assignmentId, term, asset } of this.#open.values()) {
       const sizeBytes = asset.sizeBytes ?? 100;
       const sent = { etag: null, lastModified: null, fetchMs: 1, fetchedBytes: sizeBytes };
+      this.#holding = addCopy(this.#holding, { assetId: asset.id, sizeBytes, sha256: SHA256 }, hashText);
       this.#unreported.set(assignmentId, { assignmentId, term, sizeBytes, sha256: SHA256, digest: null, ...sent });
     }
     this.#open.clear();

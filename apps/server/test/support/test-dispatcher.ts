@@ -1,15 +1,16 @@
-import { DEFAULT_VETTING } from "@dispatcher/core";
-import type { NodeId } from "@dispatcher/core";
+import { DEFAULT_VETTING, compareIds, holdingOf } from "@dispatcher/core";
+import type { Holding, NodeId } from "@dispatcher/core";
 import { pino } from "pino";
 import type { z } from "zod";
 import { readConfig } from "../../src/config.ts";
 import type { Sql } from "../../src/db/database.ts";
 import { assembleDependencies } from "../../src/services/dependencies.ts";
 import type { Dependencies } from "../../src/services/dependencies.ts";
+import { hashText } from "../../src/services/hash-text.ts";
 import { createServices } from "../../src/services/index.ts";
 import type { Services } from "../../src/services/index.ts";
 import type { AssetImportInput } from "../../src/wire/asset.ts";
-import type { NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
+import type { NodeInventoryInput, NodeInventoryOutput, NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
 import { findImbalances } from "./find-imbalances.ts";
 import { createTestDatabase } from "./test-database.ts";
 import type { TestDatabase } from "./test-database.ts";
@@ -17,6 +18,9 @@ import type { TestDatabase } from "./test-database.ts";
 type SyncInput = z.output<typeof NodeSyncInput>;
 type SyncOutput = z.output<typeof NodeSyncOutput>;
 export type Grant = SyncOutput["grants"][number];
+type InventoryPage = z.output<typeof NodeInventoryInput>;
+type InventoryAnswer = z.output<typeof NodeInventoryOutput>;
+export type ListedCopy = InventoryPage["copies"][number];
 type Entry = z.output<typeof AssetImportInput>["entries"][number];
 
 /** The digest of every file in these tests, unless a test says otherwise. */
@@ -29,7 +33,28 @@ export type TestNode = {
   sync(said?: Partial<SyncInput>): Promise<SyncOutput>;
   /** Ask for work; answers the grants. */
   claim(wants?: number): Promise<readonly Grant[]>;
+  /** Tell an inventory of one page, as of now unless told otherwise. */
+  list(copies: readonly ListedCopy[], page?: Partial<InventoryPage>): Promise<InventoryAnswer>;
 };
+
+/** What a node says of the copy that it made of a grant's asset. */
+export function listed({ asset }: Pick<Grant, "asset">, changes: Partial<ListedCopy> = {}): ListedCopy {
+  const { id: assetId, sizeBytes } = asset;
+  return {
+    assetId,
+    sizeBytes: sizeBytes ?? 100,
+    sha256: SHA256,
+    digest: null,
+    etag: null,
+    lastModified: null,
+    ...changes,
+  };
+}
+
+/** What a node with these copies says of them in a sync. */
+export function holdingOfAll(copies: readonly ListedCopy[]): Holding {
+  return holdingOf(copies, hashText);
+}
 
 /** A report that the asset of a grant is saved. */
 export function finished(
@@ -83,6 +108,11 @@ export class TestDispatcher implements AsyncDisposable {
     return this.#database.sql;
   }
 
+  /** Of its database, for processes started by the test. */
+  get url(): string {
+    return this.#database.url;
+  }
+
   /** Import `count` assets `f0`, `f1`, ... of 100 bytes with a declared digest; `change` alters each. */
   async addAssets(count: number, change: (index: number) => Partial<Entry> = () => ({})): Promise<void> {
     const entries = Array.from({ length: count }, (_, index): Entry => {
@@ -117,7 +147,20 @@ export class TestDispatcher implements AsyncDisposable {
         network: null,
         input: { ...facts, freeBytes: 1e9, wants: 0, open: [], finished: [], failed: [], released: [], ...said },
       });
-    return { nodeId, operator, sync, claim: async (wants = 1) => (await sync({ wants })).grants };
+    const list: TestNode["list"] = (copies, page = {}) =>
+      this.services.reconcileInventory({
+        nodeId,
+        page: {
+          page: 1,
+          pages: 1,
+          asOfMs: Date.now() + 3_600_000,
+          afterId: null,
+          upToId: null,
+          copies: copies.toSorted((a, b) => compareIds(a.assetId, b.assetId)),
+          ...page,
+        },
+      });
+    return { nodeId, operator, sync, claim: async (wants = 1) => (await sync({ wants })).grants, list };
   }
 
   /** Faults in counters and ledgers; empty when everything balances. */

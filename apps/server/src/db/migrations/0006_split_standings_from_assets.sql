@@ -61,4 +61,4 @@ alter table assignments alter column turn set not null, add constraint assignmen
 -- asset before each grant.
 drop index assignments_one_per_node, assignments_open_by_node, assignments_due, assignments_stored_by_node;
 create index assignments_by_node on assignments (node_id);
-alter table assignments set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+alter table assignments set (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

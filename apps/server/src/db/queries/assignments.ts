@@ -322,22 +322,87 @@ export async function updateReplicaWeights(sql: Sql, changes: readonly ReplicaWe
      where assignments.asset_id = r.asset and assignments.node_id = r.node and assignments.state = 'stored'`;
 }
 
-/** A node's copies, by asset. */
+/** A copy as the node's list is compared with it. */
+export type RecordedCopy = {
+  readonly assignmentId: AssignmentId;
+  readonly assetId: AssetId;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly storedAtMs: number;
+};
+
+const recordedCopy = (sql: Sql) => sql`
+  assignment_id::text as "assignmentId", asset_id::text as "assetId", size_bytes as "sizeBytes",
+  encode(sha256, 'hex') as sha256, stored_at as "storedAtMs"`;
+
+/** A node's copies of assets behind `afterId` and up to `upToId`; null for no end. */
+export async function readReplicasInRange(
+  sql: Sql,
+  nodeId: NodeId,
+  { afterId, upToId }: { readonly afterId: AssetId | null; readonly upToId: AssetId | null },
+): Promise<readonly RecordedCopy[]> {
+  return sql<RecordedCopy[]>`
+    select ${recordedCopy(sql)} from replicas
+     where node_id = ${nodeId}
+       and (${afterId}::bigint is null or asset_id > ${afterId}) and (${upToId}::bigint is null or asset_id <= ${upToId})`;
+}
+
+/** A node's copies of these assets. */
 export async function readReplicasOfNode(
   sql: Sql,
   nodeId: NodeId,
-): Promise<
-  readonly {
-    readonly assignmentId: AssignmentId;
-    readonly assetId: AssetId;
-    readonly sizeBytes: number;
-    readonly sha256: string;
-  }[]
-> {
-  return sql<{ assignmentId: AssignmentId; assetId: AssetId; sizeBytes: number; sha256: string }[]>`
-    select assignment_id::text as "assignmentId", asset_id::text as "assetId", size_bytes as "sizeBytes",
-           encode(sha256, 'hex') as sha256
-      from replicas where node_id = ${nodeId} order by replicas.asset_id`;
+  assetIds: readonly AssetId[],
+): Promise<readonly RecordedCopy[]> {
+  return sql<RecordedCopy[]>`
+    select ${recordedCopy(sql)} from replicas where node_id = ${nodeId} and asset_id = any(${assetIds}::bigint[])`;
+}
+
+/** Of these assets those that have more copies than they may, wherever they are. */
+export async function findCrowdedAssets(sql: Sql, assetIds: readonly AssetId[]): Promise<readonly AssetId[]> {
+  if (assetIds.length === 0) return [];
+  const rows = await sql<{ id: AssetId }[]>`
+    select a.id::text as id from assets a join datasets d on d.id = a.dataset_id
+     where a.id = any(${assetIds}::bigint[])
+       and (select count(*) from assignments x where x.asset_id = a.id and x.state = 'stored') > d.copies_max`;
+  return rows.map(({ id }) => id);
+}
+
+/** Whether a node has a copy of an asset that has more of them than it may. O(its copies). */
+export async function hasCrowdedAsset(sql: Sql, nodeId: NodeId): Promise<boolean> {
+  const [row] = await sql<[{ has: boolean }]>`
+    select exists (
+      select from replicas r join assets a on a.id = r.asset_id join datasets d on d.id = a.dataset_id
+       where r.node_id = ${nodeId}
+         and (select count(*) from assignments x where x.asset_id = a.id and x.state = 'stored') > d.copies_max) as has`;
+  return row.has;
+}
+
+/** A copy that is there without a lease that could have ended in it. */
+export type FoundCopy = Omit<NewAssignment, "reservedBytes" | "leaseMs"> & { readonly copy: NewCopy };
+
+/** Write copies of a locked node and locked assets that have no other assignment of it. */
+export async function insertFoundCopies(sql: Sql, found: readonly FoundCopy[]): Promise<void> {
+  if (found.length === 0) return;
+  const rows = found.map(({ assetId, nodeId, operatorId, originId, term, copy }) => ({
+    asset: assetId,
+    node: nodeId,
+    operator: operatorId,
+    origin: originId,
+    term,
+    size: copy.sizeBytes,
+    sha256: copy.sha256,
+    trust: copy.trust,
+    etag: copy.etag,
+    modified: copy.lastModified,
+  }));
+  await sql`
+    insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, ended_at,
+                             reserved_bytes, bytes_done, size_bytes, sha256, trust, counts, etag, last_modified)
+    select asset, node, operator, origin, 'stored', term, term, clock_timestamp(), clock_timestamp(), 0, size, size,
+           decode(sha256, 'hex'), trust, true, etag, modified
+      from jsonb_to_recordset(${sql.json(rows)}) as r(
+             asset bigint, node bigint, operator bigint, origin bigint, term integer, size bigint, sha256 text, trust text,
+             etag text, modified text)`;
 }
 
 /** Copies a node no longer has: their assignments count as given back. */

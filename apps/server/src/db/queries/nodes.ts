@@ -2,6 +2,7 @@ import { quickestNodes } from "@dispatcher/core";
 import type {
   AssignmentId,
   ByteLedger,
+  Holding,
   LifeThresholds,
   NodeId,
   NodeLife,
@@ -21,6 +22,9 @@ export type NodeRow = {
   readonly offeredBytes: number;
   readonly marginBytes: number;
   readonly heldBytes: number;
+  readonly heldCopies: number;
+  /** Of the list of its copies. */
+  readonly heldDigest: string;
   readonly reservedBytes: number;
   readonly freeBytes: number;
   readonly quota: number;
@@ -41,6 +45,16 @@ export function ledgerOf({ offeredBytes, marginBytes, heldBytes, reservedBytes }
   return { offeredBytes, marginBytes, heldBytes, reservedBytes };
 }
 
+/** What it has, as the server counts it. */
+export function holdingOfNode({ heldCopies, heldBytes, heldDigest }: NodeRow): Holding {
+  return { copies: heldCopies, bytes: heldBytes, digest: heldDigest };
+}
+
+/** The columns that follow from what it has, but for the bytes, which are the ledger's. */
+export function heldColumnsOf({ copies, digest }: Holding): Pick<NodeRow, "heldCopies" | "heldDigest"> {
+  return { heldCopies: copies, heldDigest: digest };
+}
+
 /**
  * Lock nodes for a change of their ledgers or assignments, in id order. Whoever changes a node's assignments holds this
  * lock: it is what keeps two leases of one asset off one node. Locks are taken as nodes, then assets, then origins.
@@ -53,8 +67,9 @@ export async function lockNodes(
   return sql<NodeRow[]>`
     select id::text as id, operator_id::text as "operatorId", network, life, schemes, agent_version as "agentVersion",
            offered_bytes as "offeredBytes", margin_bytes as "marginBytes", held_bytes as "heldBytes",
-           reserved_bytes as "reservedBytes", free_bytes as "freeBytes", quota, rate_bytes_per_s as "rateBytesPerS",
-           verified_copies as "verifiedCopies", inventory_wanted as "inventoryWanted",
+           held_copies as "heldCopies", encode(held_digest, 'hex') as "heldDigest", reserved_bytes as "reservedBytes",
+           free_bytes as "freeBytes", quota, rate_bytes_per_s as "rateBytesPerS", verified_copies as "verifiedCopies",
+           inventory_wanted as "inventoryWanted",
            verified_copies >= ${vetting.verifiedCopies}
              and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
            created_at as "createdAtMs", open_assignments::text[] as "openIds", lease_due_at as "leaseDueAtMs",
@@ -79,6 +94,8 @@ type NodeToWrite = Pick<
   | "offeredBytes"
   | "marginBytes"
   | "heldBytes"
+  | "heldCopies"
+  | "heldDigest"
   | "reservedBytes"
   | "quota"
   | "rateBytesPerS"
@@ -95,6 +112,8 @@ function toRecord(node: NodeToWrite) {
     offered: node.offeredBytes,
     margin: node.marginBytes,
     held: node.heldBytes,
+    copies: node.heldCopies,
+    digest: node.heldDigest,
     reserved: node.reservedBytes,
     quota: node.quota,
     rate: node.rateBytesPerS,
@@ -111,12 +130,13 @@ export async function updateNodes(sql: Sql, nodes: readonly NodeToWrite[]): Prom
   const rows = nodes.map(toRecord);
   await sql`
     update nodes
-       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
+       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, held_copies = r.copies,
+           held_digest = decode(r.digest, 'hex'), reserved_bytes = r.reserved,
            quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory,
            open_assignments = r.open, lease_due_at = to_timestamp(r.due / 1000)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
-             id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
-             rate double precision, verified bigint, inventory boolean, open bigint[], due double precision)
+             id bigint, offered bigint, margin bigint, held bigint, copies bigint, digest text, reserved bigint,
+             quota integer, rate double precision, verified bigint, inventory boolean, open bigint[], due double precision)
      where nodes.id = r.id`;
 }
 
@@ -139,15 +159,40 @@ export async function updateSyncedNodes(
   }));
   await sql`
     update nodes
-       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, reserved_bytes = r.reserved,
+       set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, held_copies = r.copies,
+           held_digest = decode(r.digest, 'hex'), reserved_bytes = r.reserved,
            quota = r.quota, rate_bytes_per_s = r.rate, verified_copies = r.verified, inventory_wanted = r.inventory,
            open_assignments = r.open, lease_due_at = to_timestamp(r.due / 1000), life = 'online', last_sync_at = clock_timestamp(), free_bytes = r.free, agent_version = r.version,
            schemes = r.schemes, network = coalesce(r.network, nodes.network)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
-             id bigint, offered bigint, margin bigint, held bigint, reserved bigint, quota integer,
-             rate double precision, verified bigint, inventory boolean, open bigint[], due double precision, free bigint,
+             id bigint, offered bigint, margin bigint, held bigint, copies bigint, digest text, reserved bigint,
+             quota integer, rate double precision, verified bigint, inventory boolean, open bigint[], due double precision, free bigint,
              version text, schemes text[], network text)
      where nodes.id = r.id`;
+}
+
+/** Count a locked node's copies anew from their rows; true where that changed something. O(its copies). */
+export async function recountCopies(sql: Sql, nodeId: NodeId): Promise<boolean> {
+  const rows = await sql`
+    update nodes n set held_copies = h.copies, held_digest = h.digest
+      from (select coalesce(max(copies), 0) as copies,
+                   coalesce((array_agg(digest))[1], decode(repeat('00', 32), 'hex')) as digest
+              from holdings where node_id = ${nodeId}) h
+     where n.id = ${nodeId} and (n.held_copies, n.held_digest) is distinct from (h.copies, h.digest)
+    returning n.id`;
+  return rows.length === 1;
+}
+
+/** How much of their offer these nodes have in use, 0 to 1, and how much they have been right. */
+export async function readNodeWeights(
+  sql: Sql,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, { readonly fullness: number; readonly verifiedCopies: number }>> {
+  const rows = await sql<{ id: NodeId; fullness: number; verifiedCopies: number }[]>`
+    select id::text as id, verified_copies as "verifiedCopies",
+           coalesce((held_bytes + reserved_bytes)::double precision / nullif(offered_bytes, 0), 1) as fullness
+      from nodes where id = any(${ids}::bigint[])`;
+  return new Map(rows.map(({ id, ...weight }) => [id, weight]));
 }
 
 /** Null when the operator has a node of this name already. */
@@ -207,7 +252,7 @@ export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promis
     select n.id::text as id, n.name, o.name as operator, n.life, n.last_sync_at as "lastSyncMs",
            n.agent_version as "agentVersion", n.offered_bytes as "offeredBytes", n.margin_bytes as "marginBytes",
            n.held_bytes as "heldBytes", n.reserved_bytes as "reservedBytes", n.free_bytes as "freeBytes",
-           (select count(*) from replicas r where r.node_id = n.id) as copies,
+           n.held_copies as copies,
            cardinality(n.open_assignments) as "openLeases",
            n.quota, n.rate_bytes_per_s as "rateBytesPerS"
       from nodes n join operators o on o.id = n.operator_id

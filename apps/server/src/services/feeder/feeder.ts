@@ -98,6 +98,10 @@ function keyOf({ originId, sizeClass }: QueueId): string {
   return `${originId} ${sizeClass}`;
 }
 
+function queueIdOf({ facts, sizeClass }: QueuedAsset): QueueId {
+  return { originId: facts.originId, sizeClass };
+}
+
 export class Feeder {
   readonly #parts: FeederParts;
   #pool: CandidatePool;
@@ -209,9 +213,9 @@ export class Feeder {
         const read = await readQueuedAssets(sql, unknown);
         const details = await this.#readDetails(read);
         for (const asset of read) {
-          if (this.#entries.has(asset.id)) continue;
+          if (this.#entries.has(asset.facts.id)) continue;
           this.#enter(asset, details, { anywhere: true });
-          found.push(asset.id);
+          found.push(asset.facts.id);
         }
       }
       return found;
@@ -238,7 +242,7 @@ export class Feeder {
     }
     for (const { assetId, originId } of isUndone ? decided : lost) {
       this.#stale.add(assetId);
-      if (isUndone) this.changeOrigin(originId, (origin) => returnSlots(origin, 1));
+      if (isUndone) this.giveBack(originId, 1);
     }
   }
 
@@ -247,10 +251,10 @@ export class Feeder {
     for (const id of ids) this.#stale.add(id);
   }
 
-  /** As it will be once a transaction that is under way commits; until then, and at worst until the next poll, a guess. */
-  changeOrigin(id: OriginId, change: (origin: Origin) => Origin): void {
+  /** Slots that a transaction under way will give back: a guess, and at worst wrong until the next poll. */
+  giveBack(id: OriginId, slots: number): void {
     const origin = this.#origins.get(id);
-    if (origin !== undefined) this.#origins.set(id, change(origin));
+    if (origin !== undefined) this.#origins.set(id, returnSlots(origin, slots));
   }
 
   /** As this process has just written them. */
@@ -408,11 +412,11 @@ export class Feeder {
       low.map(({ queue: { id, floor }, take }) => ({ ...id, after: floor, take })),
     );
     const details = await this.#readDetails(read);
-    const byQueue = Map.groupBy(read, keyOf);
+    const byQueue = Map.groupBy(read, (asset) => keyOf(queueIdOf(asset)));
     for (const { queue, take } of low) {
       const assets = byQueue.get(keyOf(queue.id)) ?? [];
       const last = assets.at(-1);
-      if (last !== undefined) queue.floor = { urgency: last.queuedUrgency, id: last.id };
+      if (last !== undefined) queue.floor = { urgency: last.queuedUrgency, id: last.facts.id };
       if (assets.length < take) queue.isWhole = true;
       for (const candidate of queue.parked.values()) {
         if (!queue.mayGive(candidate.urgency)) continue;
@@ -421,14 +425,14 @@ export class Feeder {
         if (entry !== undefined) this.#place(candidate, entry);
       }
       for (const asset of assets) {
-        if (!this.#entries.has(asset.id)) this.#enter(asset, details, { anywhere: false });
+        if (!this.#entries.has(asset.facts.id)) this.#enter(asset, details, { anywhere: false });
       }
     }
   }
 
   async #readDetails(assets: readonly QueuedAsset[]): Promise<Details> {
     const { db, config, vetting } = this.#parts;
-    const ids = assets.filter((asset) => asset.lastTurn > 0).map((asset) => asset.id);
+    const ids = assets.filter((asset) => asset.lastTurn > 0).map((asset) => asset.facts.id);
     const holders = Map.groupBy(await readHolders(db.sql, ids, vetting), (row) => row.assetId);
     const withinMs = config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
     const failures = Map.groupBy(await readLateFailures(db.sql, { assetIds: ids, withinMs }), (row) => row.assetId);
@@ -437,18 +441,19 @@ export class Feeder {
 
   /** Put an asset that is in no place yet where it belongs. */
   #enter(asset: QueuedAsset, { holders, failures }: Details, { anywhere }: { readonly anywhere: boolean }): void {
-    const queue = this.#queueOf(asset);
-    const { id, nowMs, lastTurn, retryAtMs } = asset;
+    const queue = this.#queueOf(queueIdOf(asset));
+    const { facts, nowMs, lastTurn, retryAtMs } = asset;
+    const { id } = facts;
     if (!anywhere && !queue.covers({ id, urgency: asset.queuedUrgency })) return;
     const avoided = failures.get(id) ?? [];
     const changesAtMs = Math.min(retryAtMs ?? Infinity, ...avoided.map((one) => one.untilMs));
     if (changesAtMs > nowMs && changesAtMs < Infinity) this.#resting.set(id, performance.now() + changesAtMs - nowMs);
     if (retryAtMs !== null && retryAtMs > nowMs) return;
     const present = toHolders(holders.get(id) ?? []);
-    const urgency = this.#urgencyOf(asset, present, nowMs);
+    const urgency = this.#urgencyOf(facts, present, nowMs);
     const avoid = avoided.map((one) => one.nodeId);
     const entry = { queue, lastTurn, isAhead: false };
-    this.#place(this.#toCandidate(asset, { holders: present, urgency, avoid }), entry, anywhere);
+    this.#place(this.#toCandidate(facts, { holders: present, urgency, avoid }), entry, anywhere);
   }
 
   #toCandidate(asset: AssetFacts, rest: Pick<Candidate, "holders" | "urgency" | "avoid">): Candidate {

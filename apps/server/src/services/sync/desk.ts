@@ -8,6 +8,7 @@ import type {
   AssignmentId,
   ByteLedger,
   FailureCode,
+  Holding,
   NodeId,
   Origin,
   OriginId,
@@ -16,7 +17,7 @@ import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
 import { readAssignmentsOfNodes, readHoldingsOfNodes, readLastTurns } from "../../db/queries/assignments.ts";
 import type { AssignmentChange, StoredAssignment } from "../../db/queries/assignments.ts";
-import { ledgerOf } from "../../db/queries/nodes.ts";
+import { holdingOfNode, ledgerOf } from "../../db/queries/nodes.ts";
 import type { NodeRow } from "../../db/queries/nodes.ts";
 import { lockAssets, readHolders } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
@@ -37,13 +38,15 @@ export type Desk = {
   readonly dependencies: Dependencies;
   readonly nowMs: number;
   readonly stored: Map<AssignmentId, StoredAssignment>;
-  /** The same by the node and the asset they are about. */
-  readonly storedByHolding: ReadonlyMap<string, readonly StoredAssignment[]>;
+  /** By asset, what these nodes have, or had, of those that somebody comes late with. */
+  readonly storedOfLate: ReadonlyMap<AssetId, readonly StoredAssignment[]>;
   readonly assets: ReadonlyMap<AssetId, AssetFacts>;
   /** Kept up to date: nodes of one group may speak of one asset. */
   readonly holders: Map<AssetId, readonly HolderRow[]>;
   /** What becomes of origins. They are locked last and for short, so it is kept until then, in its order. */
   readonly originChanges: OriginChange[];
+  /** How many slots of each come back by them. */
+  readonly slotsBack: Map<OriginId, number>;
   readonly changed: Map<AssignmentId, Omit<AssignmentChange, "id">>;
   readonly failures: Map<AssetId, FailureCode[]>;
   /** The latest turn of the assets that somebody is late with. */
@@ -57,10 +60,14 @@ export type Speaker = {
   readonly node: NodeRow;
   readonly input: Input;
   ledger: ByteLedger;
+  holding: Holding;
   quota: number;
   rateBytesPerS: number | null;
   verifiedCopies: number;
+  /** Its copies count again once its holding is as it is on record. */
   inventoryWanted: boolean;
+  /** It is to send its inventory, for this reason or another. */
+  isAskedForInventory: boolean;
   openLeases: number;
   /** Assets of which a copy came late: there may be a lease too many elsewhere. */
   readonly late: Set<AssetId>;
@@ -69,10 +76,6 @@ export type Speaker = {
   /** What it lists as open and has no lease for any more. */
   readonly away: { readonly stored: StoredAssignment; readonly report: Open }[];
 };
-
-function holdingKey({ nodeId, assetId }: { readonly nodeId: NodeId; readonly assetId: AssetId }): string {
-  return `${nodeId} ${assetId}`;
-}
 
 export function currentOf(desk: Desk, { id, assignment }: StoredAssignment): Assignment {
   return desk.changed.get(id)?.assignment ?? assignment;
@@ -117,6 +120,7 @@ export function endOpen(
     speaker.ledger = releaseBytes(speaker.ledger, before.reservedBytes);
     speaker.openLeases -= 1;
     changeOrigin(desk, stored.originId, (origin) => returnSlots(origin, 1));
+    desk.slotsBack.set(stored.originId, (desk.slotsBack.get(stored.originId) ?? 0) + 1);
     setHolder(desk, stored, null);
   }
   desk.changed.set(stored.id, message === undefined ? { assignment: next } : { assignment: next, message });
@@ -132,20 +136,23 @@ export function find(desk: Desk, speaker: Speaker, id: AssignmentId): StoredAssi
 
 /** The other assignment by which this node holds the asset already, if there is one. */
 export function otherHolding(desk: Desk, stored: StoredAssignment): StoredAssignment | undefined {
-  return (desk.storedByHolding.get(holdingKey(stored)) ?? [])
-    .filter((other) => other.id !== stored.id)
+  return (desk.storedOfLate.get(stored.assetId) ?? [])
+    .filter((other) => other.nodeId === stored.nodeId && other.id !== stored.id)
     .find((other) => isOpen(currentOf(desk, other)) || currentOf(desk, other).state === "stored");
 }
 
 export function toSpeaker(node: NodeRow, input: Input): Speaker {
+  const inventoryWanted = node.inventoryWanted || node.life === "lost";
   return {
     node,
     input,
     ledger: changeOffer(ledgerOf(node), input),
+    holding: holdingOfNode(node),
     quota: node.quota,
     rateBytesPerS: node.rateBytesPerS,
     verifiedCopies: node.verifiedCopies,
-    inventoryWanted: node.inventoryWanted || node.life === "lost",
+    inventoryWanted,
+    isAskedForInventory: inventoryWanted,
     openLeases: node.openIds.length,
     late: new Set(),
     paused: new Set(),
@@ -181,7 +188,8 @@ export async function openDesk(
   const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
   const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
   // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
-  const lateIds = [...new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId))];
+  const lateAssets = new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId));
+  const lateIds = [...lateAssets];
   const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
   const turns = await readLastTurns(sql, lateIds);
   const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
@@ -189,10 +197,14 @@ export async function openDesk(
     dependencies,
     nowMs: Math.max(...calls.map(({ node }) => node.nowMs)),
     stored,
-    storedByHolding: Map.groupBy(stored.values(), holdingKey),
+    storedOfLate: Map.groupBy(
+      [...stored.values()].filter((one) => lateAssets.has(one.assetId)),
+      (one) => one.assetId,
+    ),
     assets,
     holders,
     originChanges: [],
+    slotsBack: new Map(),
     changed: new Map(),
     failures: new Map(),
     turns: new Map(turns),

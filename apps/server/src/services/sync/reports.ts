@@ -4,13 +4,14 @@
  */
 import {
   DispatcherError,
+  addCopy,
   completeAssignment,
-  dropBytes,
   failAssignment,
   failureClassOf,
   holdBytes,
   isOpen,
   isPresent,
+  isSameHolding,
   judgeRescue,
   leaseLengthMs,
   loweredQuota,
@@ -31,7 +32,7 @@ import {
 import type { AssignmentId, NodeId, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
-import { dropReplicas, readReplicasOfNode } from "../../db/queries/assignments.ts";
+import { hasCrowdedAsset } from "../../db/queries/assignments.ts";
 import type { StoredAssignment } from "../../db/queries/assignments.ts";
 import { lockNodes } from "../../db/queries/nodes.ts";
 import type { NodeRow } from "../../db/queries/nodes.ts";
@@ -40,6 +41,7 @@ import type { AssetFacts } from "../../db/queries/standings.ts";
 import type { NodeSyncOutput } from "../../wire/node.ts";
 import { toHolders } from "../asset-standing.ts";
 import type { Dependencies } from "../dependencies.ts";
+import { hashText } from "../hash-text.ts";
 import { leaseTimesOf } from "../settings.ts";
 import {
   changeOrigin,
@@ -129,6 +131,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
   const turn = timing === "late" ? takeTurn(desk, asset.id) : before.term;
   setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica, turn }));
   speaker.ledger = ledger;
+  speaker.holding = addCopy(speaker.holding, { assetId: asset.id, sizeBytes, sha256 }, hashText);
   changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.nowMs));
   speaker.quota = raisedQuota(speaker.quota, desk.dependencies.config.DISPATCHER_QUOTA_MAX);
   speaker.rateBytesPerS = measuredRate(speaker.rateBytesPerS, report);
@@ -253,27 +256,22 @@ function regrant(
 }
 
 /**
- * What the node still holds, after it was lost: copies it lists with the same bytes count again, the others are dropped.
- * The sweeps draw the consequences for the assets, which may be many.
+ * Compare what the node says that it holds with what is on record now that its reports are heard: the two are one where
+ * nothing is wrong, as its holding is told with the copies that it reports. Else it is asked for its inventory. Where a
+ * report was refused they differ for good reason, and the next sync shows what the node made of the refusal.
+ *
+ * A node that was lost has shown by it that all its copies are there, and they count again; the sweeps draw the consequences
+ * for the assets, which may be many. Where others were made in their place, its inventory tells which of them are too many.
  */
-async function reconcileInventory(
-  sql: Sql,
-  speaker: Speaker,
-  inventory: NonNullable<Input["inventory"]>,
-): Promise<void> {
-  const listed = new Map(inventory.map((entry) => [entry.assetId, entry]));
-  const replicas = await readReplicasOfNode(sql, speaker.node.id);
-  const gone = replicas.filter(({ assetId, sizeBytes, sha256 }) => {
-    const entry = listed.get(assetId);
-    return entry === undefined || entry.sizeBytes !== sizeBytes || entry.sha256 !== sha256;
-  });
-  await markNodesAssetsDue(sql, speaker.node.id);
-  await dropReplicas(
-    sql,
-    gone.map((replica) => replica.assignmentId),
-  );
-  for (const { sizeBytes } of gone) speaker.ledger = dropBytes(speaker.ledger, sizeBytes);
+async function compareHolding(sql: Sql, speaker: Speaker, answers: readonly Answer[]): Promise<void> {
+  const { holding } = speaker.input;
+  if (holding === undefined || answers.some(({ outcome }) => outcome === "rejected")) return;
+  const isSame = isSameHolding(holding, speaker.holding);
+  speaker.isAskedForInventory = !isSame;
+  if (!isSame || !speaker.inventoryWanted) return;
   speaker.inventoryWanted = false;
+  speaker.isAskedForInventory = await hasCrowdedAsset(sql, speaker.node.id);
+  await markNodesAssetsDue(sql, speaker.node.id);
 }
 
 /** What nodes have said, judged under the locks of nodes and assets, and not written yet. */
@@ -315,14 +313,13 @@ export async function hearReports(
   const answersByNode = new Map<NodeId, readonly Answer[]>();
   for (const speaker of speakers) {
     const { input, node } = speaker;
-    if (speaker.inventoryWanted && input.inventory !== undefined) {
-      await reconcileInventory(sql, speaker, input.inventory);
-    }
+    const finished = input.finished.map((report) => answer(desk, speaker, report, recordFinished));
     answersByNode.set(node.id, [
-      ...input.finished.map((report) => answer(desk, speaker, report, recordFinished)),
+      ...finished,
       ...input.failed.map((report) => answer(desk, speaker, report, recordFailed)),
       ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
     ]);
+    await compareHolding(sql, speaker, finished);
     for (const report of input.open) recordOpen(desk, speaker, report);
   }
   const networkByNode = new Map(calls.map(({ nodeId, network }) => [nodeId, network]));

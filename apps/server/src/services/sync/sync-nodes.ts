@@ -1,5 +1,5 @@
 import { DispatcherError } from "@dispatcher/core";
-import type { NodeId } from "@dispatcher/core";
+import type { NodeId, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
 import { readGrants } from "../../db/queries/assignments.ts";
@@ -28,16 +28,20 @@ import { currentOf } from "./desk.ts";
 import type { Speaker, SyncCall } from "./desk.ts";
 import { hearReports, originsOf, settleOrigins } from "./reports.ts";
 import type { Heard } from "./reports.ts";
-import { writeSync } from "./write-sync.ts";
-import type { WrittenSync } from "./write-sync.ts";
+import { writeOutcome, writeReports } from "./write-sync.ts";
+import type { Copied, WrittenSync } from "./write-sync.ts";
 
 /** What a node is answered. */
 export type SyncReply = z.output<typeof NodeSyncOutput>;
 
+const NOTHING_DECIDED: Decision = { grants: [], refusalByNode: new Map() };
+
 /** A group of syncs, committed. */
 type Group = {
   readonly heard: Heard;
+  readonly copied: Copied;
   readonly written: WrittenSync;
+  readonly origins: ReadonlyMap<OriginId, Origin>;
   readonly decision: Decision;
   readonly grants: readonly OpenGrant[];
   readonly lost: readonly TermedGrant[];
@@ -123,13 +127,13 @@ async function commitSyncs(
       const { heard, refused: refusedNow } = await hearReports(dependencies, sql, calls);
       readAtMs = performance.now();
       if (heard === null) return { group: null, refused: refusedNow };
-      decision ??=
-        fleet === null ? { grants: [], refusalByNode: new Map() } : await decideFor(dependencies, heard, fleet);
+      const copied = await writeReports(sql, heard);
+      decision ??= fleet === null ? NOTHING_DECIDED : await decideFor(dependencies, heard, fleet);
       end.decided = decision.grants;
-      const { written, grants } = await writeAll(dependencies, sql, heard, decision);
+      const { origins, grants, written } = await writeDecision(dependencies, sql, heard, decision);
       const lost = lostGrants(decision.grants, grants);
       end.lost = lost;
-      return { group: { heard, written, decision, grants, lost }, refused: refusedNow };
+      return { group: { heard, copied, written, origins, decision, grants, lost }, refused: refusedNow };
     });
     end.isUndone = false;
     if (group !== null) applyToFeeder(dependencies, group);
@@ -148,37 +152,38 @@ function decideFor(dependencies: Dependencies, heard: Heard, fleet: Fleet): Prom
     return claimOf(speaker, heard).map((claim) => toAsker(dependencies, fleet, { ...node, ...said }, claim));
   });
   // What these reports give back is free for what these nodes ask.
-  for (const { id, change } of heard.desk.originChanges) dependencies.feeder.changeOrigin(id, change);
+  for (const [id, slots] of heard.desk.slotsBack) dependencies.feeder.giveBack(id, slots);
   return decideGrants(dependencies, { askers, fleet, nowMs: heard.desk.nowMs });
 }
 
-async function writeAll(
+/** Last and for the shortest time the origins are locked: other groups wait for them. */
+async function writeDecision(
   dependencies: Dependencies,
   sql: Sql,
   heard: Heard,
   decision: Decision,
-): Promise<{ readonly written: WrittenSync; readonly grants: readonly OpenGrant[] }> {
+): Promise<Pick<Group, "origins" | "grants" | "written">> {
   const { nowMs } = heard.desk;
   const originIds = new Set([...originsOf(heard), ...decision.grants.map((grant) => grant.originId)]);
-  const origins = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
-  settleOrigins(heard, origins);
+  const locked = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
+  settleOrigins(heard, locked);
   const nodes = new Map(
     heard.speakers.map(({ node, ledger, rateBytesPerS }) => [
       node.id,
       { ledger, rateBytesPerS, operatorId: node.operatorId },
     ]),
   );
-  const admitted = admitGrants(dependencies, decision.grants, { origins, nodes, nowMs });
+  const admitted = admitGrants(dependencies, decision.grants, { origins: locked, nodes, nowMs });
   const grants = await insertGrants(sql, admitted, nowMs);
-  const after = takeOriginSlots(origins, admitted, grants, nowMs);
-  return { written: await writeSync(sql, heard, { origins: after, grants }), grants };
+  const origins = takeOriginSlots(locked, admitted, grants, nowMs);
+  return { origins, grants, written: await writeOutcome(sql, heard, { origins, grants }) };
 }
 
 /** What this process has written, its view of the queues knows at once. */
-function applyToFeeder({ feeder }: Dependencies, { heard, written }: Group): void {
+function applyToFeeder({ feeder }: Dependencies, { heard, copied, written, origins }: Group): void {
   feeder.own(written.eventIds);
-  feeder.putOrigins(written.origins);
-  for (const { asset, holders } of written.copied) feeder.putCopied(asset, holders, heard.desk.nowMs);
+  feeder.putOrigins(origins);
+  for (const { asset, holders } of copied) feeder.putCopied(asset, holders, heard.desk.nowMs);
   feeder.markStale([...written.otherwise, ...heard.desk.turns.keys()]);
 }
 
@@ -205,7 +210,7 @@ function logReports({ log }: Dependencies, { node, input }: Speaker, { answersBy
 
 function replyTo(
   { config, random }: Dependencies,
-  { node, input, ledger, paused, inventoryWanted }: Speaker,
+  { node, input, ledger, paused, isAskedForInventory }: Speaker,
   {
     heard,
     written,
@@ -229,7 +234,7 @@ function replyTo(
       .filter(({ assignmentId }) => !openById.has(assignmentId) && !paused.has(assignmentId))
       .map(({ assignmentId }) => ({ assignmentId, reason: "The lease is over and the copy is not needed any more." })),
     refusal: granted.refusal === null ? null : RefusalShape.parse(granted.refusal),
-    inventoryWanted,
+    inventoryWanted: isAskedForInventory,
     message: offerMessage(input.offeredBytes, ledger.offeredBytes),
   };
 }

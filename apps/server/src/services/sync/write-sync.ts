@@ -3,10 +3,10 @@ import { isOpen, judgeFailures, reserveBytes } from "@dispatcher/core";
 import type { AssetId, Assignment, AssignmentId, NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
 import type { Sql } from "../../db/database.ts";
 import { readFailures, updateAssignments } from "../../db/queries/assignments.ts";
-import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
+import type { AssignmentChange, OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
 import { appendEvents } from "../../db/queries/events.ts";
 import type { NewEvent } from "../../db/queries/events.ts";
-import { leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
+import { heldColumnsOf, leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
 import { updateOrigins } from "../../db/queries/origins.ts";
 import { updateStandingsAfterFailure } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
@@ -18,34 +18,56 @@ import type { Heard } from "./reports.ts";
 /** A lease as its node knows it, or will. */
 export type Lease = { readonly id: AssignmentId; readonly assignment: OpenAssignment };
 
-/** What the process that wrote it knows without reading it. */
+/** Assets with a copy more, with all their holders. */
+export type Copied = readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
+
+/** Write what the reports have changed, but for nodes and origins: no other group waits for these rows. */
+export async function writeReports(sql: Sql, { desk, speakers }: Heard): Promise<Copied> {
+  await updateAssignments(sql, changesOf(desk));
+  await settleFailures(sql, desk);
+  for (const speaker of speakers) showAsPresent(desk, speaker);
+  const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
+  const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
+  return copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] }));
+}
+
+function changesOf(desk: Desk): readonly AssignmentChange[] {
+  const changes: AssignmentChange[] = [];
+  for (const [id, { assignment, message, copy, turn }] of desk.changed) {
+    changes.push({
+      id,
+      assignment,
+      ...(message === undefined ? {} : { message }),
+      ...(copy === undefined ? {} : { copy }),
+      ...(turn === undefined ? {} : { turn }),
+    });
+  }
+  return changes;
+}
+
 export type WrittenSync = {
   readonly eventIds: readonly number[];
-  readonly origins: ReadonlyMap<OriginId, Origin>;
-  /** Assets with a copy more, with all their holders. */
-  readonly copied: readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
-  /** Assets that stand otherwise in another way. */
-  readonly otherwise: readonly AssetId[];
   /** What each node had open before its new grants. */
   readonly openByNode: ReadonlyMap<NodeId, readonly Lease[]>;
+  /** Assets that stand otherwise, though nobody has a copy more. */
+  readonly otherwise: readonly AssetId[];
 };
 
-export async function writeSync(
+/** Write the rest, under the locks of the origins: what was granted, new or anew, the nodes, the origins, and the log. */
+export async function writeOutcome(
   sql: Sql,
   { desk, speakers, networkByNode }: Heard,
   { origins, grants }: { readonly origins: ReadonlyMap<OriginId, Origin>; readonly grants: readonly OpenGrant[] },
 ): Promise<WrittenSync> {
+  const anew = speakers.flatMap(({ away }) => away.map(({ stored }) => stored.id));
   await updateAssignments(
     sql,
-    [...desk.changed].map(([id, change]) => ({ id, ...change })),
-  );
-  const openByNode = Map.groupBy(
-    [...desk.stored.values()].flatMap((one) => {
-      const assignment = currentOf(desk, one);
-      return isOpen(assignment) ? [{ id: one.id, nodeId: one.nodeId, assignment }] : [];
+    anew.flatMap((id) => {
+      const change = desk.changed.get(id);
+      return change === undefined ? [] : [{ id, ...change }];
     }),
-    (one) => one.nodeId,
   );
+  const openByNode = openLeasesOf(desk);
   const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
   await updateSyncedNodes(
     sql,
@@ -59,34 +81,40 @@ export async function writeSync(
       return { ...rowOf(speaker, given), ...leases, network: networkByNode.get(id) ?? null };
     }),
   );
-  await settleFailures(sql, desk);
-  for (const speaker of speakers) showAsPresent(desk, speaker);
-  const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
-  const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
   await updateOrigins(sql, origins);
-  const changes = [...desk.changed].flatMap(([id, { assignment }]) => {
+  const changes: { readonly stored: StoredAssignment; readonly assignment: Assignment }[] = [];
+  for (const [id, { assignment }] of desk.changed) {
     const stored = desk.stored.get(id);
     // Progress alone is no event.
     const isEvent = !isOpen(assignment) || stored?.assignment.state === "expired";
-    return stored === undefined || !isEvent ? [] : [{ stored, assignment }];
-  });
+    if (stored !== undefined && isEvent) changes.push({ stored, assignment });
+  }
   const eventIds = await appendEvents(sql, toEvents(changes, grants));
-  return {
-    eventIds,
-    origins,
-    copied: copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] })),
-    otherwise: changes.map(({ stored }) => stored.assetId).filter((id) => !desk.copied.has(id)),
-    openByNode,
-  };
+  const otherwise = changes.map(({ stored }) => stored.assetId).filter((id) => !desk.copied.has(id));
+  return { eventIds, openByNode, otherwise };
+}
+
+function openLeasesOf(desk: Desk): ReadonlyMap<NodeId, readonly Lease[]> {
+  const openByNode = new Map<NodeId, Lease[]>();
+  for (const stored of desk.stored.values()) {
+    const assignment = currentOf(desk, stored);
+    if (!isOpen(assignment)) continue;
+    const lease = { id: stored.id, assignment };
+    const others = openByNode.get(stored.nodeId);
+    if (others === undefined) openByNode.set(stored.nodeId, [lease]);
+    else others.push(lease);
+  }
+  return openByNode;
 }
 
 function rowOf(speaker: Speaker, given: readonly OpenGrant[]) {
-  const { node, input, quota, rateBytesPerS, verifiedCopies, inventoryWanted } = speaker;
+  const { node, input, holding, quota, rateBytesPerS, verifiedCopies, inventoryWanted } = speaker;
   const { freeBytes, agentVersion, schemes } = input;
   const ledger = given.reduce((sum, grant) => reserveBytes(sum, grant.reservedBytes), speaker.ledger);
   return {
     id: node.id,
     ...ledger,
+    ...heldColumnsOf(holding),
     quota,
     rateBytesPerS,
     verifiedCopies,
