@@ -1,23 +1,15 @@
 /**
- * Leases end without their node: overdue ones expire, surplus ones are cancelled. The node hears of it at its next sync,
- * which lists what it holds open.
+ * Leases that their nodes do not end: overdue ones expire, and the node hears of it at its next sync, which lists what it
+ * holds open; surplus ones are taken back, which the node hears first.
  */
-import {
-  cancelIfNotStarted,
-  expireAssignment,
-  independentCopies,
-  isOpen,
-  loweredQuota,
-  releaseBytes,
-  returnSlots,
-} from "@dispatcher/core";
+import { expireAssignment, independentCopies, isOpen, loweredQuota, releaseBytes, returnSlots } from "@dispatcher/core";
 import type { AssetId, Assignment, AssignmentId, NodeId } from "@dispatcher/core";
 import type { Sql } from "../db/database.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import { lockAssets, readHolders } from "../db/queries/standings.ts";
-import type { AssetFacts, HolderRow } from "../db/queries/standings.ts";
 import {
   findOverdue,
+  markSurplus,
   readAssignmentsOfNodes,
   readUnstartedOfAssets,
   updateAssignments,
@@ -32,22 +24,15 @@ import { leaseTimesOf, originBudgetOf } from "./settings.ts";
 
 type Pick = { readonly id: AssignmentId; readonly nodeId: NodeId };
 
-/** What `decide` looks at, under the locks of the nodes and assets. */
-type Desk = {
-  readonly nowMs: number;
-  readonly assets: ReadonlyMap<AssetId, AssetFacts>;
-  readonly holdersByAsset: ReadonlyMap<AssetId, readonly HolderRow[]>;
-};
-
 /**
- * End those of the picked leases that `decide` ends, asked in the order of the picks and under lock: a report that came
- * first wins. An expired lease is a fault of its node, which may hold fewer from then on. Answers what ended.
+ * End those of the picked leases that `decide` ends, under lock: a report that came first wins. An expired lease is a fault
+ * of its node, which may hold fewer from then on. Answers what ended.
  */
 async function endLeases(
   { config, vetting }: Dependencies,
   sql: Sql,
   picks: readonly Pick[],
-  decide: (stored: StoredAssignment, desk: Desk) => Assignment,
+  decide: (assignment: Assignment, nowMs: number) => Assignment,
 ): Promise<readonly StoredAssignment[]> {
   const nodes = await lockNodes(sql, [...new Set(picks.map((pick) => pick.nodeId))], vetting);
   const nowMs = nodes[0]?.nowMs;
@@ -56,12 +41,10 @@ async function endLeases(
   const openIds = nodes.flatMap((node) => node.openIds);
   const read = await readAssignmentsOfNodes(sql, nodeIds, [...new Set([...openIds, ...picks.map((pick) => pick.id)])]);
   const storedById = new Map(read.map((one) => [one.id, one]));
-  const open = picks.flatMap(({ id }) => storedById.get(id) ?? []).filter((one) => isOpen(one.assignment));
-  const assetIds = [...new Set(open.map((one) => one.assetId))];
-  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
-  const holdersByAsset = Map.groupBy(await readHolders(sql, assetIds, vetting), (row) => row.assetId);
-  const ended = open
-    .map((stored) => ({ stored, assignment: decide(stored, { nowMs, assets, holdersByAsset }) }))
+  const ended = picks
+    .flatMap(({ id }) => storedById.get(id) ?? [])
+    .filter((one) => isOpen(one.assignment))
+    .map((stored) => ({ stored, assignment: decide(stored.assignment, nowMs) }))
     .filter(({ assignment }) => !isOpen(assignment));
   if (ended.length === 0) return [];
 
@@ -112,7 +95,7 @@ export async function expireLeases(dependencies: Dependencies, limit: number): P
   const ended = await db.transaction(async (sql) => {
     // Read here and not by the sweep alone: another server may have started since that began.
     const mercyUntilMs = await readMercy(sql);
-    return endLeases(dependencies, sql, overdue, ({ assignment }, { nowMs }) =>
+    return endLeases(dependencies, sql, overdue, (assignment, nowMs) =>
       expireAssignment(assignment, nowMs, times, { mercyUntilMs }),
     );
   });
@@ -123,25 +106,38 @@ export async function expireLeases(dependencies: Dependencies, limit: number): P
 }
 
 /**
- * Copies came late, so leases of the same assets elsewhere may be one too many: take back those that have not begun, the
- * newest first, as long as the target is met without them.
+ * Copies came late, so leases of the same assets elsewhere may be one too many: those that have not begun are surplus, the
+ * newest first, as long as the target is met without them. They end once their nodes have been told and no longer list
+ * them; a fetch that has begun by then goes on. Answers how many leases became surplus.
  */
-export async function cancelSurplus(dependencies: Dependencies, assetIds: readonly AssetId[]): Promise<number> {
-  const { db } = dependencies;
+export async function cancelSurplus({ db, vetting }: Dependencies, assetIds: readonly AssetId[]): Promise<number> {
   if (assetIds.length === 0) return 0;
   const unstarted = await readUnstartedOfAssets(db.sql, assetIds);
   if (unstarted.length === 0) return 0;
-  const ended = await db.transaction((sql) => {
-    const cancelled = new Set<string>();
-    return endLeases(dependencies, sql, unstarted, ({ assetId, nodeId, assignment }, { assets, holdersByAsset }) => {
-      const rows = holdersByAsset.get(assetId) ?? [];
-      const others = rows.filter((row) => row.nodeId !== nodeId && !cancelled.has(`${assetId}/${row.nodeId}`));
+  return db.transaction(async (sql) => {
+    const nodes = await lockNodes(sql, [...new Set(unstarted.map((pick) => pick.nodeId))], vetting);
+    const nodeIds = nodes.map((node) => node.id);
+    const ids = unstarted.map((pick) => pick.id);
+    const storedById = new Map((await readAssignmentsOfNodes(sql, nodeIds, ids)).map((one) => [one.id, one]));
+    const open = ids
+      .flatMap((id) => storedById.get(id) ?? [])
+      .filter(({ assignment, isSurplus }) => assignment.state === "granted" && !isSurplus);
+    const assets = new Map(
+      (await lockAssets(sql, [...new Set(open.map((one) => one.assetId))])).map((one) => [one.id, one]),
+    );
+    const holdersByAsset = Map.groupBy(await readHolders(sql, [...assets.keys()], vetting), (row) => row.assetId);
+    const surplus = new Set<AssignmentId>();
+    const going = new Set<string>();
+    for (const { id, assetId, nodeId } of open) {
+      const others = (holdersByAsset.get(assetId) ?? []).filter(
+        (row) => row.nodeId !== nodeId && !row.isSurplus && !going.has(`${assetId}/${row.nodeId}`),
+      );
       const target = assets.get(assetId)?.copies.target ?? 0;
-      if (independentCopies(toHolders(others)) < target) return assignment;
-      const next = cancelIfNotStarted(assignment);
-      if (!isOpen(next)) cancelled.add(`${assetId}/${nodeId}`);
-      return next;
-    });
+      if (independentCopies(toHolders(others)) < target) continue;
+      surplus.add(id);
+      going.add(`${assetId}/${nodeId}`);
+    }
+    await markSurplus(sql, [...surplus]);
+    return surplus.size;
   });
-  return ended.length;
 }

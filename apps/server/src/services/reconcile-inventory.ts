@@ -329,7 +329,19 @@ function adopt(
   const turn = open?.term ?? next;
   desk.holders.set(asset.id, [
     ...othersOf(desk, asset.id),
-    { assetId: asset.id, nodeId, operatorId, network, life, inventoryWanted, isVetted, state: "stored", turn, replica },
+    {
+      assetId: asset.id,
+      nodeId,
+      operatorId,
+      network,
+      life,
+      inventoryWanted,
+      isVetted,
+      state: "stored",
+      isSurplus: false,
+      turn,
+      replica,
+    },
   ]);
   desk.answer.adopted.push(asset.id);
 }

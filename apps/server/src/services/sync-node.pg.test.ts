@@ -430,8 +430,29 @@ describe("time", () => {
     expect((await ada.sync({ finished: [finished(late)] })).reports).toMatchObject([{ outcome: "accepted" }]);
     expect((await dispatcher.services.readOverview()).leases).toMatchObject({ reassigned: 1, expired: 0 });
     const told = await ben.sync({ open: [open(second)] });
-    expect(told.cancels).toMatchObject([{ assignmentId: second.assignmentId }]);
+    expect(told).toMatchObject({ leases: [], cancels: [{ assignmentId: second.assignmentId }] });
+    // It may begin the fetch before the reply arrives: the slot is its own until it says that it has stopped.
+    expect(await assetOf(dispatcher)).toMatchObject({ copies: 1, openLeases: 1 });
+    expect((await ben.sync({ open: [open(second)] })).cancels).toHaveLength(1);
+    expect(await ben.sync()).toMatchObject({ leases: [], cancels: [], grants: [] });
     expect(await assetOf(dispatcher)).toMatchObject({ copies: 1, openLeases: 0 });
+    expect((await dispatcher.services.readOverview()).leases).toMatchObject({ cancelled: 1 });
+  });
+
+  test("a surplus lease whose fetch has begun goes on, and its copy is taken", async () => {
+    const dispatcher = await start({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
+    await dispatcher.addAssets(1);
+    const ada = await dispatcher.join("ada");
+    const ben = await dispatcher.join("ben");
+    const late = only(await ada.claim());
+    await dispatcher.endLeases();
+    await expireLeases(dispatcher.dependencies, 100);
+    const second = only(await ben.claim());
+    await ada.sync({ finished: [finished(late)] });
+    const told = await ben.sync({ open: [open(second, 40)] });
+    expect(told).toMatchObject({ leases: [{ assignmentId: second.assignmentId }], cancels: [] });
+    expect((await ben.sync({ finished: [finished(second)] })).reports).toMatchObject([{ outcome: "accepted" }]);
+    expect(await assetOf(dispatcher)).toMatchObject({ copies: 2, openLeases: 0 });
   });
 
   test("late work beyond the most copies is refused", async () => {

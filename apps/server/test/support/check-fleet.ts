@@ -4,8 +4,8 @@
  *
  * The nodes' logs are the witnesses: whatever a server acknowledged or granted is in one of them, even if the server that
  * said it was killed the moment after. A log knows for sure that a lease was open from the moment the grant was heard until
- * its fetch had ended or its deadline had come. Only a lease that became surplus may be taken back sooner, which its node
- * hears later: of one that may have been, it is known only that it was open when the node last asked and was told so.
+ * its fetch had ended or its deadline had come: nothing is taken back before its node has been told. Of one that its node was
+ * told to stop, or that was granted anew, it is known only that it was open when the node last asked and was told so.
  */
 import type { Sql } from "../../src/db/database.ts";
 import { findImbalances } from "./find-imbalances.ts";
@@ -22,7 +22,7 @@ export async function checkFleet(sql: Sql, entries: readonly FleetEntry[]): Prom
 
 /** As above, without the books. */
 export function checkLogs(entries: readonly FleetEntry[], rows: FleetRows): readonly string[] {
-  const story = readStory(entries, rows);
+  const story = readStory(entries);
   return [
     ...findLost(entries, rows),
     ...findUnknownGrants(story, rows),
@@ -69,14 +69,13 @@ type OpenLease = {
 };
 
 /** Play the logs once more, node by node. */
-function readStory(entries: readonly FleetEntry[], rows: FleetRows): Story {
+function readStory(entries: readonly FleetEntry[]): Story {
   const storedMsById = new Map(
     entries
       .filter(isStoredAnswer)
       .map(({ assignmentId, atMs }) => [assignmentId, atMs] as const)
       .toReversed(),
   );
-  const mayBeTakenBack = surplusIn(entries, rows);
   const grants = entries.filter((entry) => entry.event === "granted");
   const leases: KnownLease[] = [];
   const fetches: Fetched[] = [];
@@ -93,10 +92,9 @@ function readStory(entries: readonly FleetEntry[], rows: FleetRows): Story {
       lease.fetchFromMs = null;
     };
     const close = (lease: OpenLease, endMs: number): void => {
-      const { grant, term, fromMs, expiresAtMs, confirmedMs } = lease;
+      const { grant, term, fromMs, expiresAtMs } = lease;
       const { assignmentId, node, assetId } = grant;
-      const knownMs = mayBeTakenBack(grant) ? Math.min(endMs, confirmedMs) : endMs;
-      const toMs = Math.max(fromMs, Math.min(knownMs, expiresAtMs));
+      const toMs = Math.max(fromMs, Math.min(endMs, expiresAtMs));
       endFetch(lease, toMs);
       const storedMs = storedMsById.get(assignmentId) ?? null;
       leases.push({ assignmentId, term, node, assetId, origin: hostOf(grant.url), fromMs, toMs, storedMs });
@@ -161,25 +159,6 @@ function readStory(entries: readonly FleetEntry[], rows: FleetRows): Story {
     for (const lease of open.values()) close(lease, lastMs);
   }
   return { grants, leases: leases.toSorted((a, b) => a.fromMs - b.fromMs), fetches };
-}
-
-/**
- * Which grants a server may have taken back as surplus without their node knowing at the time: those of which a report was
- * refused, and those of assets that ended with more copies than they wanted.
- */
-function surplusIn(entries: readonly FleetEntry[], rows: FleetRows): (grant: Granted) => boolean {
-  const refused = new Set(
-    entries.flatMap((entry) =>
-      entry.event === "answered" && entry.outcome === "rejected" ? [entry.assignmentId] : [],
-    ),
-  );
-  const targetByAsset = new Map(rows.assets.map(({ id, copiesTarget }) => [id, copiesTarget]));
-  const copies = Map.groupBy(
-    rows.assignments.filter((row) => row.counts !== null),
-    (row) => row.assetId,
-  );
-  return ({ assignmentId, assetId }) =>
-    refused.has(assignmentId) || (copies.get(assetId)?.length ?? 0) > (targetByAsset.get(assetId) ?? 0);
 }
 
 function isStoredAnswer(entry: FleetEntry): entry is Extract<FleetEntry, { event: "answered" }> {

@@ -57,6 +57,10 @@ alter table assignments add column turn integer;
 update assignments set turn = term;
 alter table assignments alter column turn set not null, add constraint assignments_asset_turn unique (asset_id, turn);
 
+-- A lease of an asset that has copies enough without it. It ends once its node has been told: until then the node may begin
+-- the fetch, and the slot of the origin is its.
+alter table assignments add column is_surplus boolean not null default false;
+
 -- One open lease or copy of an asset on a node: kept by the lock of the node's row and a look at its assignments of the
 -- asset before each grant.
 drop index assignments_one_per_node, assignments_open_by_node, assignments_due, assignments_stored_by_node;

@@ -20,6 +20,8 @@ export type StoredAssignment = {
   readonly nodeId: NodeId;
   readonly operatorId: OperatorId;
   readonly originId: OriginId;
+  /** Open, and not needed any more: its node is to be told. */
+  readonly isSurplus: boolean;
   readonly assignment: Assignment;
 };
 
@@ -35,7 +37,7 @@ type AssignmentRow = Omit<StoredAssignment, "assignment"> & {
 
 function toStored(row: AssignmentRow): StoredAssignment {
   const { id, assetId, nodeId, operatorId, originId, state, term, grantedAtMs, bytesDone } = row;
-  const ids = { id, assetId, nodeId, operatorId, originId };
+  const ids = { id, assetId, nodeId, operatorId, originId, isSurplus: row.isSurplus };
   if (state === "granted" || state === "running") {
     if (row.expiresAtMs === null) throw new Error(`Assignment ${id} is ${state} without a deadline.`);
     const { expiresAtMs, reservedBytes } = row;
@@ -48,7 +50,7 @@ const columns = (sql: Sql) => sql`
   x.id::text as id, x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.operator_id::text as "operatorId",
   x.origin_id::text as "originId", x.state, x.term, x.granted_at as "grantedAtMs",
   x.lease_expires_at as "expiresAtMs", x.reserved_bytes as "reservedBytes", x.bytes_done as "bytesDone",
-  x.failure_code as "failureCode"`;
+  x.failure_code as "failureCode", x.is_surplus as "isSurplus"`;
 
 /** The assignments named, of these nodes alone; the nodes are locked. */
 export async function readAssignmentsOfNodes(
@@ -83,7 +85,13 @@ export async function readUnstartedOfAssets(
 ): Promise<readonly { readonly id: AssignmentId; readonly nodeId: NodeId; readonly assetId: AssetId }[]> {
   return sql<{ id: AssignmentId; nodeId: NodeId; assetId: AssetId }[]>`
     select id::text as id, node_id::text as "nodeId", asset_id::text as "assetId" from assignments
-     where asset_id = any(${assetIds}::bigint[]) and state = 'granted' order by asset_id, term desc`;
+     where asset_id = any(${assetIds}::bigint[]) and state = 'granted' and not is_surplus order by asset_id, term desc`;
+}
+
+/** Let the nodes of these leases be told that they are not needed. */
+export async function markSurplus(sql: Sql, ids: readonly AssignmentId[]): Promise<void> {
+  if (ids.length === 0) return;
+  await sql`update assignments set is_surplus = true where id = any(${ids}::bigint[])`;
 }
 
 /** Leases past their deadline and grace, oldest first. O(nodes), and of those that are late O(their leases). */
@@ -207,6 +215,8 @@ export type AssignmentChange = {
   readonly message?: string;
   /** With `stored` alone. */
   readonly copy?: NewCopy;
+  /** It was surplus, and goes on all the same. */
+  readonly isNeeded?: true;
   /** The asset's next turn, taken by a copy that comes late and by a lease that is granted anew. */
   readonly turn?: number;
 };
@@ -228,7 +238,7 @@ async function writeCopies(sql: Sql, changes: readonly CopyChange[]): Promise<vo
   await sql`
     update assignments x
        set state = 'stored', bytes_done = r.bytes, reserved_bytes = 0, lease_expires_at = null,
-           ended_at = clock_timestamp(), failure_code = null, failure_message = null,
+           ended_at = clock_timestamp(), failure_code = null, failure_message = null, is_surplus = false,
            size_bytes = r.size, sha256 = decode(r.sha256, 'hex'), trust = r.trust, counts = true, etag = r.etag,
            last_modified = r.modified, turn = coalesce(r.turn, x.turn)
       from unnest(${changes.map(({ id }) => id)}::bigint[], ${changes.map(({ assignment }) => assignment.bytesDone)}::bigint[],
@@ -241,7 +251,7 @@ async function writeCopies(sql: Sql, changes: readonly CopyChange[]): Promise<vo
 
 async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Promise<void> {
   if (changes.length === 0) return;
-  const rows = changes.map(({ id, assignment, message, turn }) => ({
+  const rows = changes.map(({ id, assignment, message, turn, isNeeded }) => ({
     id,
     state: assignment.state,
     term: assignment.term,
@@ -252,6 +262,7 @@ async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Prom
     code: "failureCode" in assignment ? assignment.failureCode : null,
     message: message ?? null,
     turn: turn ?? null,
+    needed: isNeeded ?? false,
   }));
   await sql`
     update assignments
@@ -260,10 +271,11 @@ async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Prom
            ended_at = case when r.expires is null then clock_timestamp() end,
            reclaimed_at = coalesce(reclaimed_at, case when r.state in ('released', 'failed', 'expired')
                                                       then clock_timestamp() end),
-           failure_code = r.code, failure_message = r.message, turn = coalesce(r.turn, assignments.turn)
+           failure_code = r.code, failure_message = r.message, turn = coalesce(r.turn, assignments.turn),
+           is_surplus = is_surplus and r.expires is not null and not r.needed
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, state text, term integer, bytes bigint, granted double precision, expires double precision,
-             reserved bigint, code text, message text, turn integer)
+             reserved bigint, code text, message text, turn integer, needed boolean)
      where assignments.id = r.id`;
 }
 

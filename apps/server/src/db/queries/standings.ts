@@ -74,6 +74,8 @@ export type HolderRow = {
   readonly inventoryWanted: boolean;
   readonly isVetted: boolean;
   readonly state: "granted" | "running" | "stored";
+  /** A lease that is not needed any more. */
+  readonly isSurplus: boolean;
   /** The asset's turn by which it came to hold it. */
   readonly turn: number;
   /** Null for an open lease. */
@@ -95,7 +97,7 @@ export async function readHolders(
   const rows = await sql<
     (Omit<HolderRow, "replica"> & { sizeBytes: number | null; sha256: string; trust: Trust; counts: boolean })[]
   >`
-    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.operator_id::text as "operatorId", x.state, x.turn, n.network,
+    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.operator_id::text as "operatorId", x.state, x.is_surplus as "isSurplus", x.turn, n.network,
            n.life, n.inventory_wanted as "inventoryWanted",
            n.verified_copies >= ${vetting.verifiedCopies}
              and n.created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
@@ -104,10 +106,11 @@ export async function readHolders(
      where x.asset_id = any(${assetIds}::bigint[]) and x.state in ('granted', 'running', 'stored')
      order by x.asset_id, x.node_id`;
   return rows.map((row) => {
-    const { assetId, nodeId, operatorId, network, life, inventoryWanted, isVetted, state, turn } = row;
+    const { assetId, nodeId, operatorId, network, life, inventoryWanted, isVetted, state, isSurplus, turn } = row;
     const { sizeBytes, sha256, trust, counts } = row;
     const replica = sizeBytes === null ? null : { sizeBytes, sha256, trust, counts };
-    return { assetId, nodeId, operatorId, network, life, inventoryWanted, isVetted, state, turn, replica };
+    const node = { nodeId, operatorId, network, life, inventoryWanted, isVetted };
+    return { assetId, ...node, state, isSurplus, turn, replica };
   });
 }
 

@@ -73,6 +73,8 @@ export type Speaker = {
   readonly late: Set<AssetId>;
   /** Assignments whose lease is over, and is not granted anew only for now: their bytes are kept. */
   readonly paused: Set<AssignmentId>;
+  /** Leases that it is told to stop, and has until it no longer lists them. */
+  readonly stopped: Set<AssignmentId>;
   /** What it lists as open and has no lease for any more. */
   readonly away: { readonly stored: StoredAssignment; readonly report: Open }[];
 };
@@ -101,7 +103,7 @@ export function setHolder(desk: Desk, { assetId, nodeId }: StoredAssignment, hol
 export function holderOf(
   speaker: Speaker,
   { assetId, nodeId, operatorId }: StoredAssignment,
-  rest: Pick<HolderRow, "state" | "replica" | "turn">,
+  rest: Pick<HolderRow, "state" | "replica" | "turn" | "isSurplus">,
 ): HolderRow {
   const { network, life, isVetted } = speaker.node;
   return { assetId, nodeId, operatorId, network, life, inventoryWanted: speaker.inventoryWanted, isVetted, ...rest };
@@ -156,6 +158,7 @@ export function toSpeaker(node: NodeRow, input: Input): Speaker {
     openLeases: node.openIds.length,
     late: new Set(),
     paused: new Set(),
+    stopped: new Set(),
     away: [],
   };
 }

@@ -5,6 +5,7 @@
 import {
   DispatcherError,
   addCopy,
+  cancelIfNotStarted,
   completeAssignment,
   failAssignment,
   failureClassOf,
@@ -129,7 +130,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
   const replica = { sizeBytes, sha256, trust, counts: true };
   // A grant's turn is its term; who comes late takes one anew, so that a grant under way that does not know of it fails.
   const turn = timing === "late" ? takeTurn(desk, asset.id) : before.term;
-  setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica, turn }));
+  setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica, turn, isSurplus: false }));
   speaker.ledger = ledger;
   speaker.holding = addCopy(speaker.holding, { assetId: asset.id, sizeBytes, sha256 }, hashText);
   changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.nowMs));
@@ -193,6 +194,11 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
     return;
   }
   if (before.term !== report.term) return;
+  const hasBegun = report.state === "running" || report.bytesDone > 0;
+  if (stored.isSurplus && !hasBegun) {
+    speaker.stopped.add(stored.id);
+    return;
+  }
   const asset = desk.assets.get(stored.assetId);
   const wantedBytes = asset?.sizeBytes === null ? Math.max(0, (report.wantBytes ?? 0) - before.reservedBytes) : 0;
   const grantedBytes = wantedBytes <= roomBytes(speaker.ledger) ? wantedBytes : 0;
@@ -207,7 +213,22 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
     { ...report, isRunning: report.state === "running", nowMs: desk.nowMs, lengthMs },
     leaseTimesOf(desk.dependencies.config),
   );
-  desk.changed.set(stored.id, { assignment: { ...after, reservedBytes } });
+  const change = { assignment: { ...after, reservedBytes } };
+  desk.changed.set(stored.id, stored.isSurplus ? { ...change, isNeeded: true } : change);
+}
+
+/**
+ * Surplus leases that a node does not list: it has stopped when it was told, or never heard of the grant. Only now may
+ * another fetch take the slot.
+ */
+function endSurplus(desk: Desk, speaker: Speaker): void {
+  const listed = new Set(speaker.input.open.map((report) => report.assignmentId));
+  for (const id of speaker.node.openIds) {
+    const stored = desk.stored.get(id);
+    if (stored === undefined || !stored.isSurplus || listed.has(id)) continue;
+    const before = currentOf(desk, stored);
+    if (isOpen(before)) endOpen(desk, speaker, stored, cancelIfNotStarted(before));
+  }
 }
 
 /**
@@ -251,7 +272,7 @@ function regrant(
   });
   desk.changed.set(stored.id, { assignment, turn: term });
   const state = report.bytesDone > 0 ? "running" : "granted";
-  setHolder(desk, stored, holderOf(speaker, stored, { state, replica: null, turn: term }));
+  setHolder(desk, stored, holderOf(speaker, stored, { state, replica: null, turn: term, isSurplus: false }));
   return "granted";
 }
 
@@ -321,6 +342,7 @@ export async function hearReports(
     ]);
     await compareHolding(sql, speaker, finished);
     for (const report of input.open) recordOpen(desk, speaker, report);
+    endSurplus(desk, speaker);
   }
   const networkByNode = new Map(calls.map(({ nodeId, network }) => [nodeId, network]));
   return { heard: { desk, speakers, answersByNode, networkByNode }, refused };

@@ -210,7 +210,7 @@ function logReports({ log }: Dependencies, { node, input }: Speaker, { answersBy
 
 function replyTo(
   { config, random }: Dependencies,
-  { node, input, ledger, paused, isAskedForInventory }: Speaker,
+  { node, input, ledger, paused, stopped, isAskedForInventory }: Speaker,
   {
     heard,
     written,
@@ -225,13 +225,13 @@ function replyTo(
     reports: [...(heard.answersByNode.get(node.id) ?? [])],
     leases: input.open.flatMap(({ assignmentId }) => {
       const lease = openById.get(assignmentId);
-      if (lease === undefined) return [];
+      if (lease === undefined || stopped.has(assignmentId)) return [];
       const { term, expiresAtMs, reservedBytes } = lease;
       return [{ assignmentId, term, expiresAtMs, reservedBytes }];
     }),
     grants: granted.grants.map(({ nodeId: _node, ...grant }) => ({ ...grant })),
     cancels: input.open
-      .filter(({ assignmentId }) => !openById.has(assignmentId) && !paused.has(assignmentId))
+      .filter(({ assignmentId: id }) => stopped.has(id) || (!openById.has(id) && !paused.has(id)))
       .map(({ assignmentId }) => ({ assignmentId, reason: "The lease is over and the copy is not needed any more." })),
     refusal: granted.refusal === null ? null : RefusalShape.parse(granted.refusal),
     inventoryWanted: isAskedForInventory,
