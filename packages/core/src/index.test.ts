@@ -36,6 +36,7 @@ test("what the package exports changes on purpose only", () => {
       "TRUST_LEVELS",
       "URGENCY_POLICIES",
       "VALID_BEFORE_SPOT_CHECKS",
+      "addCopies",
       "addCopy",
       "allocateRound",
       "asPriority",

@@ -44,7 +44,7 @@ export {
 export type { FailureClass, FailureCode, FailureVerdict, RecordedFailure } from "./failure.ts";
 export { compareIds } from "./ids.ts";
 export type { AssetId, AssignmentId, DatasetId, NodeId, OperatorId, OriginId } from "./ids.ts";
-export { NO_COPIES, addCopy, holdingOf, isSameHolding, removeCopy } from "./inventory.ts";
+export { NO_COPIES, addCopies, addCopy, holdingOf, isSameHolding, removeCopy } from "./inventory.ts";
 export type { HashText, Holding, InventoryEntry } from "./inventory.ts";
 export {
   DEFAULT_LEASE_TIMES,

@@ -34,42 +34,62 @@ export const NO_COPIES: Holding = { copies: 0, bytes: 0, digest: "0".repeat(64) 
 
 const LANE_DIGITS = 8;
 
-/** Number by number, modulo 2^32. */
-function addLanes(a: string, b: string, sign: 1 | -1): string {
-  let sum = "";
-  for (let at = 0; at < a.length; at += LANE_DIGITS) {
-    const lane = Number.parseInt(a.slice(at, at + LANE_DIGITS), 16);
-    const other = Number.parseInt(b.slice(at, at + LANE_DIGITS), 16);
-    sum += ((lane + sign * other) >>> 0).toString(16).padStart(LANE_DIGITS, "0");
-  }
-  return sum;
+const LANES = 8;
+
+function lanesOf(digest: string): Uint32Array {
+  const lanes = new Uint32Array(LANES);
+  addLanes(lanes, digest, 1);
+  return lanes;
 }
 
-function changeHolding(holding: Holding, entry: InventoryEntry, sign: 1 | -1, hash: HashText): Holding {
-  const { assetId, sizeBytes, sha256 } = entry;
-  requireCount(sizeBytes, "sizeBytes");
-  const copies = holding.copies + sign;
-  const bytes = holding.bytes + sign * sizeBytes;
+/** Number by number, modulo 2^32. */
+function addLanes(lanes: Uint32Array, digest: string, sign: 1 | -1): void {
+  for (let lane = 0; lane < LANES; lane += 1) {
+    const from = lane * LANE_DIGITS;
+    lanes[lane] = lanes[lane]! + sign * Number.parseInt(digest.slice(from, from + LANE_DIGITS), 16);
+  }
+}
+
+function toDigest(lanes: Uint32Array): string {
+  return Array.from(lanes, (lane) => lane.toString(16).padStart(LANE_DIGITS, "0")).join("");
+}
+
+function changeHolding(
+  holding: Holding,
+  entries: Iterable<InventoryEntry>,
+  { sign, hash }: { readonly sign: 1 | -1; readonly hash: HashText },
+): Holding {
+  const lanes = lanesOf(holding.digest);
+  let { copies, bytes } = holding;
+  for (const { assetId, sizeBytes, sha256 } of entries) {
+    requireCount(sizeBytes, "sizeBytes");
+    copies += sign;
+    bytes += sign * sizeBytes;
+    addLanes(lanes, hash(`${assetId}:${sizeBytes}:${sha256}`), sign);
+  }
   requireCount(copies, "copies");
   requireCount(bytes, "bytes");
-  return { copies, bytes, digest: addLanes(holding.digest, hash(`${assetId}:${sizeBytes}:${sha256}`), sign) };
+  return { copies, bytes, digest: toDigest(lanes) };
 }
 
 /** One copy more. Whether it is there already is the caller's to know. @throws DispatcherError INPUT_INVALID */
 export function addCopy(holding: Holding, entry: InventoryEntry, hash: HashText): Holding {
-  return changeHolding(holding, entry, 1, hash);
+  return addCopies(holding, [entry], hash);
+}
+
+/** The same of many at once. O(n). @throws DispatcherError INPUT_INVALID */
+export function addCopies(holding: Holding, entries: Iterable<InventoryEntry>, hash: HashText): Holding {
+  return changeHolding(holding, entries, { sign: 1, hash });
 }
 
 /** One that was added is no more. @throws DispatcherError INPUT_INVALID, also where there is less than is taken away */
 export function removeCopy(holding: Holding, entry: InventoryEntry, hash: HashText): Holding {
-  return changeHolding(holding, entry, -1, hash);
+  return changeHolding(holding, [entry], { sign: -1, hash });
 }
 
 /** Of a whole list, in any order. O(n). @throws DispatcherError INPUT_INVALID */
 export function holdingOf(entries: Iterable<InventoryEntry>, hash: HashText): Holding {
-  let holding = NO_COPIES;
-  for (const entry of entries) holding = addCopy(holding, entry, hash);
-  return holding;
+  return addCopies(NO_COPIES, entries, hash);
 }
 
 /** Whether two lists are the same. */

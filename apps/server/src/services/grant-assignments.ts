@@ -5,7 +5,6 @@
  */
 import { leaseLengthMs, openSlots, reserveBytes, roomBytes, takeSlots } from "@dispatcher/core";
 import type { Asker, AssignmentId, NodeId, Origin, OriginId, Refusal } from "@dispatcher/core";
-import type { Sql } from "../db/database.ts";
 import { insertAssignments } from "../db/queries/assignments.ts";
 import type { NewAssignment, OpenGrant } from "../db/queries/assignments.ts";
 import { appendEvents } from "../db/queries/events.ts";
@@ -176,29 +175,22 @@ export function takeOriginSlots(
   nowMs: number,
 ): ReadonlyMap<OriginId, Origin> {
   const originByAsset = new Map(admitted.map((grant) => [grant.assetId, grant.originId]));
-  const takenByOrigin = Map.groupBy(grants, (grant) => originByAsset.get(grant.asset.id));
-  return new Map(
-    [...origins].map(([id, origin]) => {
-      const taken = takenByOrigin.get(id)?.length ?? 0;
-      return [id, taken === 0 ? origin : takeSlots(origin, taken, nowMs)];
-    }),
-  );
-}
-
-/** Written, in the order in which they were admitted: most urgent first. */
-export async function insertGrants(
-  sql: Sql,
-  admitted: readonly NewAssignment[],
-  nowMs: number,
-): Promise<readonly OpenGrant[]> {
-  const written = new Map(
-    (await insertAssignments(sql, admitted, nowMs)).map((grant) => [`${grant.asset.id} ${grant.nodeId}`, grant]),
-  );
-  return admitted.flatMap(({ assetId, nodeId }) => written.get(`${assetId} ${nodeId}`) ?? []);
+  const takenByOrigin = new Map<OriginId, number>();
+  for (const { asset } of grants) {
+    const originId = originByAsset.get(asset.id);
+    if (originId !== undefined) takenByOrigin.set(originId, (takenByOrigin.get(originId) ?? 0) + 1);
+  }
+  const after = new Map(origins);
+  for (const [id, taken] of takenByOrigin) {
+    const origin = origins.get(id);
+    if (origin !== undefined) after.set(id, takeSlots(origin, taken, nowMs));
+  }
+  return after;
 }
 
 /** Those of the decided grants that were not written. */
 export function lostGrants(decided: readonly TermedGrant[], grants: readonly OpenGrant[]): readonly TermedGrant[] {
+  if (grants.length === decided.length) return [];
   const done = new Set(grants.map(({ asset, nodeId }) => `${asset.id} ${nodeId}`));
   return decided.filter((grant) => !done.has(`${grant.assetId} ${grant.nodeId}`));
 }
@@ -242,7 +234,7 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
       const origins = await lockOrigins(sql, [...originIds], originBudgetOf(config));
       const askerById = new Map(askers.map((asker) => [asker.nodeId, asker]));
       const admitted = admitGrants(dependencies, decision.grants, { origins, nodes: askerById, nowMs });
-      const grants = await insertGrants(sql, admitted, nowMs);
+      const grants = await insertAssignments(sql, admitted, nowMs);
       const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
       await updateNodes(
         sql,

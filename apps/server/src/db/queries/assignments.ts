@@ -169,7 +169,7 @@ export type NewAssignment = {
 };
 
 /**
- * Write grants of nodes that are locked, and answer those that were written. The others have been overtaken: another
+ * Write grants of nodes that are locked, and answer those that were written, in their order. The others have been overtaken: another
  * transaction has taken the asset's next turn, or the node holds it after all.
  */
 export async function insertAssignments(

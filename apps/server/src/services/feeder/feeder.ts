@@ -169,19 +169,28 @@ export class Feeder {
       this.#pool.setOrigin({ originId, slots: Math.min(slots, GRANTS_PER_ORIGIN_MAX), retryAfterMs });
     }
     const { grants, refusalByNode } = this.#pool.allocate(round);
-    const termed = grants.map((grant): TermedGrant => {
-      const entry = this.#entries.get(grant.assetId);
-      if (entry === undefined) throw new Error(`Asset ${grant.assetId} was granted and is not known.`);
+    const takenByOrigin = new Map<OriginId, number>();
+    const termed = grants.map(({ nodeId, assetId, originId, source, reservedBytes }): TermedGrant => {
+      const entry = this.#entries.get(assetId);
+      if (entry === undefined) throw new Error(`Asset ${assetId} was granted and is not known.`);
       entry.lastTurn += 1;
-      return { ...grant, term: entry.lastTurn, sizeBytes: this.#pool.get(grant.assetId)?.sizeBytes ?? null };
-    });
-    for (const [originId, taken] of Map.groupBy(grants, (grant) => grant.originId)) {
-      const origin = this.#origins.get(originId);
-      if (origin !== undefined) this.#origins.set(originId, takeSlots(origin, taken.length, round.nowMs));
-    }
-    for (const { assetId } of grants) {
+      takenByOrigin.set(originId, (takenByOrigin.get(originId) ?? 0) + 1);
       this.#inFlight.set(assetId, (this.#inFlight.get(assetId) ?? 0) + 1);
-      this.#park(assetId);
+      const candidate = this.#candidateOf(assetId);
+      return {
+        nodeId,
+        assetId,
+        originId,
+        source,
+        reservedBytes,
+        term: entry.lastTurn,
+        sizeBytes: candidate?.sizeBytes ?? null,
+      };
+    });
+    for (const { assetId } of grants) this.#park(assetId);
+    for (const [originId, taken] of takenByOrigin) {
+      const origin = this.#origins.get(originId);
+      if (origin !== undefined) this.#origins.set(originId, takeSlots(origin, taken, round.nowMs));
     }
     return { grants: termed, refusalByNode };
   }

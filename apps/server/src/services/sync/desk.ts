@@ -9,6 +9,7 @@ import type {
   ByteLedger,
   FailureCode,
   Holding,
+  InventoryEntry,
   NodeId,
   Origin,
   OriginId,
@@ -61,6 +62,8 @@ export type Speaker = {
   readonly input: Input;
   ledger: ByteLedger;
   holding: Holding;
+  /** What it reports in this sync, to be added to its holding. */
+  readonly added: InventoryEntry[];
   quota: number;
   rateBytesPerS: number | null;
   verifiedCopies: number;
@@ -150,6 +153,7 @@ export function toSpeaker(node: NodeRow, input: Input): Speaker {
     input,
     ledger: changeOffer(ledgerOf(node), input),
     holding: holdingOfNode(node),
+    added: [],
     quota: node.quota,
     rateBytesPerS: node.rateBytesPerS,
     verifiedCopies: node.verifiedCopies,

@@ -4,7 +4,7 @@
  */
 import {
   DispatcherError,
-  addCopy,
+  addCopies,
   cancelIfNotStarted,
   completeAssignment,
   failAssignment,
@@ -132,7 +132,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
   const turn = timing === "late" ? takeTurn(desk, asset.id) : before.term;
   setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica, turn, isSurplus: false }));
   speaker.ledger = ledger;
-  speaker.holding = addCopy(speaker.holding, { assetId: asset.id, sizeBytes, sha256 }, hashText);
+  speaker.added.push({ assetId: asset.id, sizeBytes, sha256 });
   changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.nowMs));
   speaker.quota = raisedQuota(speaker.quota, desk.dependencies.config.DISPATCHER_QUOTA_MAX);
   speaker.rateBytesPerS = measuredRate(speaker.rateBytesPerS, report);
@@ -335,6 +335,7 @@ export async function hearReports(
   for (const speaker of speakers) {
     const { input, node } = speaker;
     const finished = input.finished.map((report) => answer(desk, speaker, report, recordFinished));
+    speaker.holding = addCopies(speaker.holding, speaker.added, hashText);
     answersByNode.set(node.id, [
       ...finished,
       ...input.failed.map((report) => answer(desk, speaker, report, recordFailed)),

@@ -2,7 +2,7 @@ import { DispatcherError } from "@dispatcher/core";
 import type { NodeId, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
-import { readGrants } from "../../db/queries/assignments.ts";
+import { insertAssignments, readGrants } from "../../db/queries/assignments.ts";
 import type { OpenGrant } from "../../db/queries/assignments.ts";
 import { lockOrigins } from "../../db/queries/origins.ts";
 import type { Fleet } from "../../db/queries/nodes.ts";
@@ -16,7 +16,6 @@ import {
   claimsAfterLoss,
   decideGrants,
   grantAssignments,
-  insertGrants,
   lostGrants,
   takeOriginSlots,
   toAsker,
@@ -174,7 +173,7 @@ async function writeDecision(
     ]),
   );
   const admitted = admitGrants(dependencies, decision.grants, { origins: locked, nodes, nowMs });
-  const grants = await insertGrants(sql, admitted, nowMs);
+  const grants = await insertAssignments(sql, admitted, nowMs);
   const origins = takeOriginSlots(locked, admitted, grants, nowMs);
   return { origins, grants, written: await writeOutcome(sql, heard, { origins, grants }) };
 }
