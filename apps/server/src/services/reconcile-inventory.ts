@@ -162,6 +162,8 @@ async function settleBatch(
 ): Promise<Answer> {
   const node = await requireNode(sql, nodeId, vetting);
   const assets = await lockAssets(sql, assetIds);
+  // Before the holders: whoever comes between the two is seen as a holder, or has taken the turn.
+  const turns = await readLastTurns(sql, assetIds);
   const holders = await readHolders(sql, assetIds, vetting);
   const recorded = await readReplicasOfNode(sql, nodeId, assetIds);
   const holdings = await readHoldingsOfNodes(sql, [nodeId], assetIds);
@@ -172,7 +174,7 @@ async function settleBatch(
     assets: new Map(assets.map((asset) => [asset.id, asset])),
     holders: Map.groupBy(holders, (row) => row.assetId),
     leases: new Map(holdings.filter((one) => isOpen(one.assignment)).map((one) => [one.assetId, one])),
-    turns: await readLastTurns(sql, assetIds),
+    turns,
     weights: await readNodeWeights(sql, [...new Set([nodeId, ...holders.map((row) => row.nodeId)])]),
     droppedIds: [],
     found: [],

@@ -193,12 +193,13 @@ export async function openDesk(
   const involved = mentioned.filter((one) => involvedIds.has(one.id) || isRevived(one));
   const assetIds = [...new Set(involved.map((one) => one.assetId))];
   const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
-  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
-  // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
   const lateAssets = new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId));
   const lateIds = [...lateAssets];
-  const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
+  // Before the holders: whoever comes between the two is seen as a holder, or has taken the turn.
   const turns = await readLastTurns(sql, lateIds);
+  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
+  // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
+  const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
   const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
   return {
     dependencies,
