@@ -32,15 +32,20 @@ export async function runExport(command: ExportCommand): Promise<number> {
   const progress = new ProgressLine(err, command.isTerminal, () => performance.now());
   const toPipe = options.out === "-";
   try {
-    await using sink = toPipe ? streamSink(out, "Standard output") : await createStateFile(options.out);
-    const exported = await exportState(db, {
-      withEvents: options.events,
-      write: (bytes) => sink.write(bytes),
-      onProgress: (table, rows) => progress.show(`Exporting ${table}: ${countOf(rows)} rows`),
-      signal,
-    });
-    signal.throwIfAborted();
-    await sink.finish();
+    const sink = toPipe ? streamSink(out, "Standard output") : await createStateFile(options.out);
+    let exported: Exported;
+    try {
+      exported = await exportState(db, {
+        withEvents: options.events,
+        write: (bytes) => sink.write(bytes),
+        onProgress: (table, rows) => progress.show(`Exporting ${table}: ${countOf(rows)} rows`),
+        signal,
+      });
+      signal.throwIfAborted();
+      await sink.finish();
+    } finally {
+      await sink[Symbol.asyncDispose]();
+    }
     progress.clear();
     // Standard output is the export itself, if it goes there.
     const told =

@@ -273,13 +273,18 @@ export type Search = {
   readonly take: number;
   /** Looked at in each queue. */
   readonly depth: number;
+  /** Failures so young keep a node from an asset. */
+  readonly avoidMs: number;
 };
 
 /**
  * Behind the given place of each queue, the most urgent assets that neither the asker's operator holds nor the asker failed
  * on: what there may be for a node that cannot have anything of the heads. O(queues x depth).
  */
-export async function findBehind(sql: Sql, { queues, asker, take, depth }: Search): Promise<readonly AssetId[]> {
+export async function findBehind(
+  sql: Sql,
+  { queues, asker, take, depth, avoidMs }: Search,
+): Promise<readonly AssetId[]> {
   if (queues.length === 0) return [];
   const rows = await sql<{ id: AssetId }[]>`
     select found.id::text as id
@@ -295,7 +300,8 @@ export async function findBehind(sql: Sql, { queues, asker, take, depth }: Searc
         where not exists (select from assignments x
                            where x.asset_id = h.asset_id
                              and (x.operator_id = ${asker.operatorId}::bigint and x.state in ('granted', 'running', 'stored')
-                                  or x.node_id = ${asker.id}::bigint and x.state in ('failed', 'expired')))
+                                  or x.node_id = ${asker.id}::bigint and x.state in ('failed', 'expired')
+                                     and x.ended_at > clock_timestamp() - ${avoidMs} * interval '1 millisecond'))
         order by h.urgency desc, h.asset_id limit ${take}) found`;
   return rows.map((row) => row.id);
 }

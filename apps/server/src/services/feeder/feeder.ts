@@ -216,6 +216,7 @@ export class Feeder {
           asker: { id: asker.nodeId, operatorId: asker.operatorId },
           take: Math.max(SEARCH_TAKE, Math.min(asker.wants, GRANTS_PER_ORIGIN_MAX)),
           depth: SEARCH_DEPTH,
+          avoidMs: this.#avoidMs,
         });
         const unknown = ids.filter((id) => !this.#entries.has(id));
         if (unknown.length === 0) this.#searchedInVain.set(asker.operatorId, nowMs + SEARCH_PAUSE_MS);
@@ -301,6 +302,10 @@ export class Feeder {
     const holders = toHolders(rows);
     const urgency = this.#urgencyOf(asset, holders, nowMs);
     this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTurn, isAhead: false });
+  }
+
+  get #avoidMs(): number {
+    return this.#parts.config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -440,11 +445,11 @@ export class Feeder {
   }
 
   async #readDetails(assets: readonly QueuedAsset[]): Promise<Details> {
-    const { db, config, vetting } = this.#parts;
+    const { db, vetting } = this.#parts;
     const ids = assets.filter((asset) => asset.lastTurn > 0).map((asset) => asset.facts.id);
     const holders = Map.groupBy(await readHolders(db.sql, ids, vetting), (row) => row.assetId);
-    const withinMs = config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
-    const failures = Map.groupBy(await readLateFailures(db.sql, { assetIds: ids, withinMs }), (row) => row.assetId);
+    const late = await readLateFailures(db.sql, { assetIds: ids, withinMs: this.#avoidMs });
+    const failures = Map.groupBy(late, (row) => row.assetId);
     return { holders, failures };
   }
 
@@ -455,8 +460,8 @@ export class Feeder {
     const { id } = facts;
     if (!anywhere && !queue.covers({ id, urgency: asset.queuedUrgency })) return;
     const avoided = failures.get(id) ?? [];
-    const changesAtMs = Math.min(retryAtMs ?? Infinity, ...avoided.map((one) => one.untilMs));
-    if (changesAtMs > nowMs && changesAtMs < Infinity) this.#resting.set(id, performance.now() + changesAtMs - nowMs);
+    const ends = [retryAtMs ?? -Infinity, ...avoided.map((one) => one.untilMs)].filter((endMs) => endMs > nowMs);
+    if (ends.length > 0) this.#resting.set(id, performance.now() + Math.min(...ends) - nowMs);
     if (retryAtMs !== null && retryAtMs > nowMs) return;
     const present = toHolders(holders.get(id) ?? []);
     const urgency = this.#urgencyOf(facts, present, nowMs);

@@ -1,5 +1,5 @@
-import { DispatcherError } from "@dispatcher/core";
-import type { NodeId, Origin, OriginId } from "@dispatcher/core";
+import { DispatcherError, isOpen } from "@dispatcher/core";
+import type { NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
 import { insertAssignments, readGrants } from "../../db/queries/assignments.ts";
@@ -62,7 +62,12 @@ export async function syncNodes(
   await cancelSurplus(dependencies, [...new Set(heard.speakers.flatMap(({ late }) => [...late]))]);
   for (const speaker of heard.speakers) logReports(dependencies, speaker, heard);
 
-  const claims = heard.speakers.flatMap((speaker) => claimOf(speaker, heard));
+  const claims = heard.speakers.flatMap((speaker) =>
+    claimOf(
+      speaker,
+      (written.openByNode.get(speaker.node.id) ?? []).map(({ assignment }) => assignment),
+    ),
+  );
   const again = [...claims.filter(({ nodeId }) => isAway(heard, nodeId)), ...claimsAfterLoss(claims, { grants, lost })];
   const laterByNode = await grantAssignments(dependencies, again);
   const firstByNode = Map.groupBy(grants, (grant) => grant.nodeId);
@@ -86,18 +91,20 @@ function notKnown(): DispatcherError {
   return new DispatcherError("KEY_INVALID", "This node is not known here any more.");
 }
 
-/** What a node asks for; the reservations that its open leases have still to fill are work that it has. */
-function claimOf(speaker: Speaker, { desk }: Heard): readonly Claim[] {
-  const { node, input } = speaker;
+/** What a node asks for; what its open leases have still to bring is work that it has. */
+function claimOf({ node, input }: Speaker, open: readonly OpenAssignment[]): readonly Claim[] {
   if (input.wants === 0) return [];
-  let openBytes = 0;
-  for (const id of node.openIds) {
-    const stored = desk.stored.get(id);
-    if (stored === undefined) continue;
-    const assignment = currentOf(desk, stored);
-    if ("reservedBytes" in assignment) openBytes += Math.max(0, assignment.reservedBytes - assignment.bytesDone);
-  }
+  const openBytes = open.reduce((sum, lease) => sum + Math.max(0, lease.reservedBytes - lease.bytesDone), 0);
   return [{ nodeId: node.id, wants: input.wants, openBytes }];
+}
+
+/** What a node has open after its reports, without what is granted anew. */
+function openAfterReports({ desk }: Heard, { node }: Speaker): readonly OpenAssignment[] {
+  return node.openIds.flatMap((id) => {
+    const stored = desk.stored.get(id);
+    const assignment = stored === undefined ? undefined : currentOf(desk, stored);
+    return assignment !== undefined && isOpen(assignment) ? [assignment] : [];
+  });
 }
 
 /** It goes on with leases that were reclaimed: what these take of its quota and room is known after its origins are locked. */
@@ -148,7 +155,9 @@ function decideFor(dependencies: Dependencies, heard: Heard, fleet: Fleet): Prom
     const { node, input, ledger, openLeases, quota, rateBytesPerS, verifiedCopies } = speaker;
     const { freeBytes, schemes } = input;
     const said = { ledger, openLeases, quota, rateBytesPerS, verifiedCopies, freeBytes, schemes };
-    return claimOf(speaker, heard).map((claim) => toAsker(dependencies, fleet, { ...node, ...said }, claim));
+    return claimOf(speaker, openAfterReports(heard, speaker)).map((claim) =>
+      toAsker(dependencies, fleet, { ...node, ...said }, claim),
+    );
   });
   // What these reports give back is free for what these nodes ask.
   for (const [id, slots] of heard.desk.slotsBack) dependencies.feeder.giveBack(id, slots);
