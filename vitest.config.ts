@@ -16,6 +16,8 @@ export default defineConfig({
           include: ["{packages,apps}/*/src/**/*.test.ts", "bin/**/*.test.ts"],
           exclude: ["**/*.pg.test.ts", "**/node_modules/**", "**/dist/**"],
           typecheck: { enabled: true, include: ["{packages,apps}/*/src/**/*.test-d.ts"] },
+          // Thousands of arbitrary inputs take their time where other processes want the same cores.
+          testTimeout: 60_000,
         },
       },
       {
@@ -23,7 +25,7 @@ export default defineConfig({
           name: "pg",
           include: ["apps/*/src/**/*.pg.test.ts"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       {

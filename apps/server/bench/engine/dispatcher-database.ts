@@ -33,6 +33,13 @@ export async function prepareDatabase(
   return { name, url, nodes };
 }
 
+/** As it is once autovacuum has been there and the checkpoint is over. */
+export async function settle(url: string): Promise<void> {
+  await using db = openForLoading(url);
+  await db.sql.unsafe("vacuum (analyze)");
+  await db.sql.unsafe("checkpoint");
+}
+
 /** Statistics as autovacuum leaves them a minute after work began; it vacuums nothing. */
 export async function analyze(url: string): Promise<void> {
   await using db = openForLoading(url);

@@ -1,6 +1,6 @@
 import { open, openForLoading } from "./bench-postgres.ts";
 import { bareRate, loadBare } from "./bare-statements.ts";
-import { analyze, prepareDatabase } from "./dispatcher-database.ts";
+import { prepareDatabase, settle } from "./dispatcher-database.ts";
 import { makeCrew, warmUp, work } from "./fleet.ts";
 import { openCaller, overHttp } from "./http-calls.ts";
 import { interleave, median, ratioOf } from "./run.ts";
@@ -73,8 +73,10 @@ async function measure(run: Run): Promise<readonly Line[]> {
     stack.defer(() => postgres.drop(name));
     return postgres.create(name);
   };
-  const boss = stack.use(await openPgBoss(await queue("boss"), supply));
-  const worker = stack.use(await openGraphileWorker(await queue("worker"), supply));
+  const bossUrl = await queue("boss");
+  const boss = stack.use(await openPgBoss(bossUrl, supply));
+  const workerUrl = await queue("worker");
+  const worker = stack.use(await openGraphileWorker(workerUrl, supply));
 
   const direct = await prepareDatabase(run, "services", { assets, fleet: FLEET });
   stack.defer(() => postgres.drop(direct.name));
@@ -90,7 +92,10 @@ async function measure(run: Run): Promise<readonly Line[]> {
   tell("warm up");
   await engine.tell({ do: "warm up", forMs });
   await warmUp(crew, forMs);
-  for (const { url } of [direct, remote]) await analyze(url);
+  await boss.rate(forMs / 3);
+  await worker.rate(forMs / 3);
+  // Or autovacuum would come upon what was just loaded in the middle of somebody's round.
+  for (const url of [bossUrl, workerUrl, direct.url, remote.url]) await settle(url);
   const figures = await interleave(run, {
     [bareName]: () => bare.rate(forMs),
     services: async () => (await engine.tell({ do: "work", forMs })).rate,
