@@ -170,7 +170,8 @@ export type NewAssignment = {
 
 /**
  * Write grants of nodes that are locked, and answer those that were written, in their order. The others have been overtaken: another
- * transaction has taken the asset's next turn, or the node holds it after all.
+ * transaction has taken the asset's next turn, or the node holds it after all. Turns that are committed are looked for first:
+ * the constraint alone would wait for whoever just reports on such a row, who may wait for our origins.
  */
 export async function insertAssignments(
   sql: Sql,
@@ -190,8 +191,9 @@ export async function insertAssignments(
                     ${grants.map((grant) => grant.leaseMs)}::double precision[])
                as r(asset, node, operator, origin, term, reserved, lease)
        where not exists (select from assignments h
-                          where h.asset_id = r.asset and h.node_id = r.node
-                            and h.state in ('granted', 'running', 'stored'))
+                          where h.asset_id = r.asset
+                            and (h.turn >= r.term
+                                 or h.node_id = r.node and h.state in ('granted', 'running', 'stored')))
       on conflict (asset_id, turn) do nothing
       returning id, node_id, asset_id, term, lease_expires_at, reserved_bytes)
     select ${grantColumns(sql)}

@@ -6,6 +6,7 @@
  * Changes by this process are applied at once; those of others, and of people, are read from the event log at least every
  * POLL_MS, which is the truth, and asked for at once when a node would go away with too little.
  */
+import { randomInt } from "node:crypto";
 import {
   CandidatePool,
   independentCopies,
@@ -69,6 +70,8 @@ const SEARCH_DEPTH = 2_000;
 const SEARCH_TAKE = 4;
 /** Where a search has found nothing for an operator, it is not repeated for so long. */
 const SEARCH_PAUSE_MS = 10_000;
+/** After a grant was lost to another server, this one keeps out of the way of others for so long. */
+const COMPANY_MS = 60_000;
 /** A node that failed on an asset is kept from it for so many first pauses: another tries meanwhile. */
 const AVOID_PAUSES = 10;
 /** An origin never yields more than this in one round, whatever its budget. */
@@ -119,6 +122,11 @@ export class Feeder {
   /** What the log brought last time: some of it comes again. */
   #seenEvents: ReadonlySet<number> = new Set();
   readonly #searchedInVain = new Map<OperatorId, number>();
+  /** By which this process orders what is as urgent, while others work on the same queues. */
+  readonly #salt = randomInt(1, 2 ** 31) | 1;
+  #companyUntilMs = -Infinity;
+  /** What the order in the pool was made for. */
+  #isInCompany = false;
   #cursor: EventCursor | null = null;
   #polledAtMs = -Infinity;
   #queuesReadAtMs = -Infinity;
@@ -142,8 +150,11 @@ export class Feeder {
   prepare(wanted: number, { isFresh = false }: { readonly isFresh?: boolean } = {}): Promise<void> {
     return this.#inTurn(async () => {
       const nowMs = performance.now();
-      if (nowMs - this.#polledAtMs > VIEW_MAX_MS) await this.#begin();
-      else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
+      const isInCompany = nowMs < this.#companyUntilMs;
+      if (isInCompany !== this.#isInCompany || nowMs - this.#polledAtMs > VIEW_MAX_MS) {
+        this.#isInCompany = isInCompany;
+        await this.#begin();
+      } else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
       this.#wake();
       await this.#refresh();
       await this.#refill(wanted);
@@ -250,6 +261,7 @@ export class Feeder {
       if (left > 0) this.#inFlight.set(assetId, left);
       else this.#inFlight.delete(assetId);
     }
+    if (!isUndone && lost.length > 0) this.#companyUntilMs = performance.now() + COMPANY_MS;
     for (const { assetId, originId } of isUndone ? decided : lost) {
       this.#stale.add(assetId);
       if (isUndone) this.giveBack(originId, 1);
@@ -300,7 +312,7 @@ export class Feeder {
     this.#drop(asset.id);
     if (!queue.covers(place)) return;
     const holders = toHolders(rows);
-    const urgency = this.#urgencyOf(asset, holders, nowMs);
+    const urgency = this.#orderOf(asset, this.#urgencyOf(asset, holders, nowMs));
     this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTurn, isAhead: false });
   }
 
@@ -433,7 +445,7 @@ export class Feeder {
       if (last !== undefined) queue.floor = { urgency: last.queuedUrgency, id: last.facts.id };
       if (assets.length < take) queue.isWhole = true;
       for (const candidate of queue.parked.values()) {
-        if (!queue.mayGive(candidate.urgency)) continue;
+        if (!queue.mayGive(candidate.urgency, this.#isInCompany)) continue;
         queue.parked.delete(candidate.assetId);
         const entry = this.#entries.get(candidate.assetId);
         if (entry !== undefined) this.#place(candidate, entry);
@@ -464,7 +476,7 @@ export class Feeder {
     if (ends.length > 0) this.#resting.set(id, performance.now() + Math.min(...ends) - nowMs);
     if (retryAtMs !== null && retryAtMs > nowMs) return;
     const present = toHolders(holders.get(id) ?? []);
-    const urgency = this.#urgencyOf(facts, present, nowMs);
+    const urgency = this.#orderOf(facts, this.#urgencyOf(facts, present, nowMs));
     const avoid = avoided.map((one) => one.nodeId);
     const entry = { queue, lastTurn, isAhead: false };
     this.#place(this.#toCandidate(facts, { holders: present, urgency, avoid }), entry, anywhere);
@@ -479,10 +491,19 @@ export class Feeder {
     return urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(holders) }, nowMs).value;
   }
 
+  /**
+   * The order in which this process gives out. Several that took the same heads in the same order would overtake each other
+   * all the time; so, while there are others, each orders what is equal but for the time it has waited by a number of its own.
+   */
+  #orderOf(asset: AssetFacts, urgency: number): number {
+    if (!this.#isInCompany) return urgency;
+    return Math.floor(urgency) + (Math.imul(Number(asset.id), this.#salt) >>> 0) / 2 ** 33;
+  }
+
   #place(candidate: Candidate, entry: Entry, anywhere = false): void {
     this.#entries.set(candidate.assetId, entry);
     const { queue } = entry;
-    if (!anywhere && !queue.mayGive(candidate.urgency)) {
+    if (!anywhere && !queue.mayGive(candidate.urgency, this.#isInCompany)) {
       queue.parked.set(candidate.assetId, candidate);
       return;
     }
@@ -501,7 +522,7 @@ export class Feeder {
     const entry = this.#entries.get(id);
     const candidate = this.#pool.get(id);
     if (entry === undefined || candidate === undefined) return;
-    const isAbove = entry.queue.mayGive(candidate.urgency);
+    const isAbove = entry.queue.mayGive(candidate.urgency, this.#isInCompany);
     this.#setAhead(entry, isAbove && placesLeft(candidate.holders, candidate.copies) > 0);
     if (isAbove) return;
     this.#pool.remove(id);

@@ -29,8 +29,9 @@ export class Queue {
     return urgency > this.floor.urgency || (urgency === this.floor.urgency && compareIds(id, this.floor.id) <= 0);
   }
 
-  /** Whether something of this urgency may be given out before what is not loaded. */
-  mayGive(urgency: number): boolean {
-    return this.isWhole || (this.floor !== null && urgency >= this.floor.urgency);
+  /** Whether something of this urgency may be given out before what is not loaded; by whole numbers alone for `isRough`. */
+  mayGive(urgency: number, isRough: boolean): boolean {
+    if (this.isWhole || this.floor === null) return this.isWhole;
+    return urgency >= (isRough ? Math.floor(this.floor.urgency) : this.floor.urgency);
   }
 }
