@@ -154,7 +154,7 @@ export function admitGrants(
   const slots = new Map([...origins].map(([id, origin]) => [id, openSlots(origin, nowMs).slots]));
   const roomByNode = new Map([...nodes].map(([id, { ledger }]) => [id, roomBytes(ledger)]));
   const times = leaseTimesOf(config);
-  return decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, sizeBytes }) => {
+  return decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, sizeBytes, after }) => {
     const node = nodes.get(nodeId);
     const open = slots.get(originId) ?? 0;
     const room = roomByNode.get(nodeId) ?? -1;
@@ -163,7 +163,7 @@ export function admitGrants(
     slots.set(originId, open - 1);
     roomByNode.set(nodeId, room - reservedBytes);
     const leaseMs = leaseLengthMs({ bytesLeft: sizeBytes, rateBytesPerS: node.rateBytesPerS }, times);
-    return [{ assetId, nodeId, originId, reservedBytes, operatorId: node.operatorId, term, leaseMs }];
+    return [{ assetId, nodeId, originId, reservedBytes, operatorId: node.operatorId, term, leaseMs, after }];
   });
 }
 

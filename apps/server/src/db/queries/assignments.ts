@@ -166,12 +166,15 @@ export type NewAssignment = {
   readonly term: number;
   readonly reservedBytes: number;
   readonly leaseMs: number;
+  /** Whose turn has to be the one before, where that was decided in this process too; else null. */
+  readonly after: NodeId | null;
 };
 
 /**
- * Write grants of nodes that are locked, and answer those that were written, in their order. The others have been overtaken: another
- * transaction has taken the asset's next turn, or the node holds it after all. Turns that are committed are looked for first:
- * the constraint alone would wait for whoever just reports on such a row, who may wait for our origins.
+ * Write grants of nodes that are locked, and answer those that were written, in their order. A grant is written when its
+ * turn is the next one of its asset and, where this process decided the turn before as well, that one was taken by whom it
+ * was decided for. The others have been overtaken. The turns that are committed are looked at first: the constraint alone
+ * would wait for whoever just reports on such a row, who may wait for our origins.
  */
 export async function insertAssignments(
   sql: Sql,
@@ -185,21 +188,44 @@ export async function insertAssignments(
                                reserved_bytes)
       select asset, node, operator, origin, 'granted', term, term, to_timestamp(${nowMs}::double precision / 1000),
              to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
-        from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
-                    ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
-                    ${grants.map((grant) => grant.term)}::integer[], ${grants.map((grant) => grant.reservedBytes)}::bigint[],
-                    ${grants.map((grant) => grant.leaseMs)}::double precision[])
-               as r(asset, node, operator, origin, term, reserved, lease)
-       where not exists (select from assignments h
-                          where h.asset_id = r.asset
-                            and (h.turn >= r.term
-                                 or h.node_id = r.node and h.state in ('granted', 'running', 'stored')))
+        from (select *, row_number() over (partition by asset order by term) as place
+                from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
+                            ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
+                            ${grants.map((grant) => grant.term)}::integer[], ${grants.map((grant) => grant.reservedBytes)}::bigint[],
+                            ${grants.map((grant) => grant.leaseMs)}::double precision[],
+                            ${grants.map((grant) => grant.after)}::bigint[]) with ordinality
+                       as u(asset, node, operator, origin, term, reserved, lease, after, rank)) r
+       where r.term = r.place + coalesce((select max(h.turn) from assignments h where h.asset_id = r.asset), 0)
+         and (r.place > 1 or r.after is null
+              or exists (select from assignments p
+                          where p.asset_id = r.asset and p.turn = r.term - 1 and p.node_id = r.after))
+         and not exists (select from assignments h
+                          where h.asset_id = r.asset and h.node_id = r.node
+                            and h.state in ('granted', 'running', 'stored'))
+       order by r.rank
       on conflict (asset_id, turn) do nothing
       returning id, node_id, asset_id, term, lease_expires_at, reserved_bytes)
     select ${grantColumns(sql)}
       from x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
      order by x.id`;
-  return rows.map(toOpenGrant);
+  return withoutOvertaken(sql, grants, rows.map(toOpenGrant));
+}
+
+/** Where of two grants of one asset the earlier was not written, the later was decided without knowing who came instead. */
+async function withoutOvertaken(
+  sql: Sql,
+  grants: readonly NewAssignment[],
+  written: readonly OpenGrant[],
+): Promise<readonly OpenGrant[]> {
+  if (written.length === grants.length) return written;
+  const isWritten = new Set(written.map(({ asset, term }) => `${asset.id} ${term}`));
+  const lost = grants.filter(({ assetId, term }) => !isWritten.has(`${assetId} ${term}`));
+  const overtaken = new Set(
+    written.filter(({ asset, term }) => lost.some((grant) => grant.assetId === asset.id && grant.term < term)),
+  );
+  if (overtaken.size === 0) return written;
+  await sql`delete from assignments where id = any(${[...overtaken].map((grant) => grant.assignmentId)}::bigint[])`;
+  return written.filter((grant) => !overtaken.has(grant));
 }
 
 /** The copy that an assignment ended in. */
@@ -392,7 +418,7 @@ export async function hasCrowdedAsset(sql: Sql, nodeId: NodeId): Promise<boolean
 }
 
 /** A copy that is there without a lease that could have ended in it. */
-export type FoundCopy = Omit<NewAssignment, "reservedBytes" | "leaseMs"> & { readonly copy: NewCopy };
+export type FoundCopy = Omit<NewAssignment, "reservedBytes" | "leaseMs" | "after"> & { readonly copy: NewCopy };
 
 /** Write copies of a locked node and locked assets that have no other assignment of it. */
 export async function insertFoundCopies(sql: Sql, found: readonly FoundCopy[]): Promise<void> {

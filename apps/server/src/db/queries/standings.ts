@@ -137,7 +137,7 @@ export async function updateStandings(
   await sql`
     update standings s
        set independent_copies = r.copies, places_left = r.places, urgency = r.urgency,
-           due_at = case when s.due_at <= now() and not ${isRenewal} then s.due_at else r.due_at end
+           due_at = case when s.due_at <= clock_timestamp() and not ${isRenewal} then s.due_at else r.due_at end
       from unnest(${standings.map((one) => one.id)}::bigint[], ${standings.map((one) => one.independentCopies)}::integer[],
                   ${standings.map((one) => one.placesLeft)}::integer[],
                   ${standings.map((one) => String(one.urgency))}::double precision[],

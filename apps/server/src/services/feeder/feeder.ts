@@ -84,7 +84,12 @@ export type FeederParts = {
 };
 
 /** A grant as decided, with the term it is to be written under. */
-export type TermedGrant = GrantDecision & { readonly term: number; readonly sizeBytes: number | null };
+export type TermedGrant = GrantDecision & {
+  readonly term: number;
+  readonly sizeBytes: number | null;
+  /** Whose turn was the one before, where this process has decided that and may not have written it; else null. */
+  readonly after: NodeId | null;
+};
 
 /** How the transaction that was to write a decision has ended. */
 export type DecisionEnd = {
@@ -95,7 +100,7 @@ export type DecisionEnd = {
   isUndone: boolean;
 };
 
-type Entry = { readonly queue: Queue; lastTurn: number; isAhead: boolean };
+type Entry = { readonly queue: Queue; lastTurn: number; lastNode: NodeId | null; isAhead: boolean };
 
 function keyOf({ originId, sizeClass }: QueueId): string {
   return `${originId} ${sizeClass}`;
@@ -157,6 +162,8 @@ export class Feeder {
       } else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
       this.#wake();
       await this.#refresh();
+      // A known asset may have moved to an origin that was not.
+      if ([...this.#queues.values()].some(({ id }) => !this.#origins.has(id.originId))) await this.#readOrigins();
       await this.#refill(wanted);
     });
   }
@@ -184,7 +191,9 @@ export class Feeder {
     const termed = grants.map(({ nodeId, assetId, originId, source, reservedBytes }): TermedGrant => {
       const entry = this.#entries.get(assetId);
       if (entry === undefined) throw new Error(`Asset ${assetId} was granted and is not known.`);
+      const after = entry.lastNode;
       entry.lastTurn += 1;
+      entry.lastNode = nodeId;
       takenByOrigin.set(originId, (takenByOrigin.get(originId) ?? 0) + 1);
       this.#inFlight.set(assetId, (this.#inFlight.get(assetId) ?? 0) + 1);
       const candidate = this.#candidateOf(assetId);
@@ -195,6 +204,7 @@ export class Feeder {
         source,
         reservedBytes,
         term: entry.lastTurn,
+        after,
         sizeBytes: candidate?.sizeBytes ?? null,
       };
     });
@@ -313,7 +323,12 @@ export class Feeder {
     if (!queue.covers(place)) return;
     const holders = toHolders(rows);
     const urgency = this.#orderOf(asset, this.#urgencyOf(asset, holders, nowMs));
-    this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), { queue, lastTurn, isAhead: false });
+    this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), {
+      queue,
+      lastTurn,
+      lastNode: null,
+      isAhead: false,
+    });
   }
 
   get #avoidMs(): number {
@@ -478,7 +493,7 @@ export class Feeder {
     const present = toHolders(holders.get(id) ?? []);
     const urgency = this.#orderOf(facts, this.#urgencyOf(facts, present, nowMs));
     const avoid = avoided.map((one) => one.nodeId);
-    const entry = { queue, lastTurn, isAhead: false };
+    const entry = { queue, lastTurn, lastNode: null, isAhead: false };
     this.#place(this.#toCandidate(facts, { holders: present, urgency, avoid }), entry, anywhere);
   }
 

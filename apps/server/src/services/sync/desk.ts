@@ -222,9 +222,8 @@ export async function openDesk(
 
 /** Its sync has shown that the node lives: so it is seen in what follows from the holders of assets. */
 export function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): void {
-  for (const assetId of desk.copied) {
-    const rows = desk.holders.get(assetId);
-    if (rows?.some((row) => row.nodeId === id) !== true) continue;
+  for (const [assetId, rows] of desk.holders) {
+    if (!rows.some((row) => row.nodeId === id)) continue;
     desk.holders.set(
       assetId,
       rows.map((row) => (row.nodeId === id ? { ...row, life: "online", inventoryWanted } : row)),

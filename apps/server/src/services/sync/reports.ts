@@ -53,6 +53,7 @@ import {
   openDesk,
   otherHolding,
   setHolder,
+  showAsPresent,
   takeTurn,
   toSpeaker,
 } from "./desk.ts";
@@ -342,6 +343,8 @@ export async function hearReports(
       ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
     ]);
     await compareHolding(sql, speaker, finished);
+    // Those who speak after it in this group see its copies as they are from now on.
+    showAsPresent(desk, speaker);
     for (const report of input.open) recordOpen(desk, speaker, report);
     endSurplus(desk, speaker);
   }

@@ -81,7 +81,7 @@ export async function syncNodes(
     const later = laterByNode.get(nodeId);
     const granted: Granted = {
       grants: [...(unheardOf.get(nodeId) ?? []), ...(firstByNode.get(nodeId) ?? []), ...(later?.grants ?? [])],
-      refusal: later === undefined ? (decision.refusalByNode.get(nodeId) ?? null) : later.refusal,
+      refusal: later?.refusal ?? decision.refusalByNode.get(nodeId) ?? null,
     };
     return replyTo(dependencies, speaker, { heard, written, granted, nowMs });
   });

@@ -11,7 +11,7 @@ import { updateOrigins } from "../../db/queries/origins.ts";
 import { updateStandingsAfterFailure } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
 import { writeAssetStandings } from "../asset-standing.ts";
-import { currentOf, showAsPresent } from "./desk.ts";
+import { currentOf } from "./desk.ts";
 import type { Desk, Speaker } from "./desk.ts";
 import type { Heard } from "./reports.ts";
 
@@ -22,10 +22,9 @@ export type Lease = { readonly id: AssignmentId; readonly assignment: OpenAssign
 export type Copied = readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
 
 /** Write what the reports have changed, but for nodes and origins: no other group waits for these rows. */
-export async function writeReports(sql: Sql, { desk, speakers }: Heard): Promise<Copied> {
+export async function writeReports(sql: Sql, { desk }: Heard): Promise<Copied> {
   await updateAssignments(sql, changesOf(desk));
   await settleFailures(sql, desk);
-  for (const speaker of speakers) showAsPresent(desk, speaker);
   const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
   const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
   return copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] }));
@@ -33,13 +32,14 @@ export async function writeReports(sql: Sql, { desk, speakers }: Heard): Promise
 
 function changesOf(desk: Desk): readonly AssignmentChange[] {
   const changes: AssignmentChange[] = [];
-  for (const [id, { assignment, message, copy, turn }] of desk.changed) {
+  for (const [id, { assignment, message, copy, turn, isNeeded }] of desk.changed) {
     changes.push({
       id,
       assignment,
       ...(message === undefined ? {} : { message }),
       ...(copy === undefined ? {} : { copy }),
       ...(turn === undefined ? {} : { turn }),
+      ...(isNeeded === undefined ? {} : { isNeeded }),
     });
   }
   return changes;
