@@ -28,6 +28,16 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
     why: "a lone element sinks to where it is",
   },
   {
+    file: "allocation/eligibility.ts",
+    text: "if (wouldBeOpen < ownHorizonBytes(asker, settings)) return null;",
+    why: "only costs time: the limit that is asked next is never below this one",
+  },
+  {
+    file: "allocation/eligibility.ts",
+    text: "return wouldBeOpen < limitBytes",
+    why: "past a node's own horizon the limit is that one again, or none at all",
+  },
+  {
     file: "allocation/asker-index.ts",
     text: "while (leaves <= count) leaves *= 2;",
     why: "a tree with more empty leaves than it needs answers the same",

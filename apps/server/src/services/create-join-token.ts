@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { appendEvents } from "../db/queries/events.ts";
 import { ensureOperator, insertJoinToken } from "../db/queries/tokens.ts";
 import type { TokenCreateInput, TokenCreateOutput } from "../wire/token.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -15,7 +16,9 @@ export async function createJoinToken(
   const joinToken = newSecret("dsp_join");
   const { expiresAtMs } = await db.transaction(async (sql) => {
     const operatorId = await ensureOperator(sql, input.operator);
-    return insertJoinToken(sql, { hash: hashSecret(joinToken), operatorId, uses: input.uses, lifeMs: input.lifeMs });
+    const { operator, uses, lifeMs } = input;
+    await appendEvents(sql, [{ kind: "token.created", actor: "admin", detail: { operator, uses, lifeMs } }]);
+    return insertJoinToken(sql, { hash: hashSecret(joinToken), operatorId, uses, lifeMs });
   });
   return { joinToken, operator: input.operator, uses: input.uses, expiresAtMs };
 }

@@ -1,17 +1,7 @@
-import { expect, onTestFinished, test } from "vitest";
-import { finished, startTestDispatcher } from "../../test/support/test-dispatcher.ts";
+import { expect, test } from "vitest";
+import { finished, startBalanced } from "../../test/support/test-dispatcher.ts";
 import type { TestDispatcher } from "../../test/support/test-dispatcher.ts";
 import { renewStandings } from "./renew-standings.ts";
-
-async function start(): Promise<TestDispatcher> {
-  const dispatcher = await startTestDispatcher();
-  onTestFinished(async () => {
-    const faults = await dispatcher.imbalances();
-    await dispatcher[Symbol.asyncDispose]();
-    expect(faults).toEqual([]);
-  });
-  return dispatcher;
-}
 
 type ImportInput = Parameters<TestDispatcher["services"]["importAssets"]>[0];
 
@@ -25,14 +15,14 @@ function catalog(entries: ImportInput["entries"], dataset: Partial<ImportInput["
 }
 
 test("importing the same again changes nothing", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   const input = catalog([entry("a"), entry("b")]);
   expect(await services.importAssets(input)).toEqual({ taken: 2, updated: 0, unchanged: 0, skipped: [] });
   expect(await services.importAssets(input)).toEqual({ taken: 0, updated: 0, unchanged: 2, skipped: [] });
 });
 
 test("changed facts are updated while nobody holds the asset", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   await services.importAssets(catalog([entry("a"), entry("b")]));
   const changed = catalog([
     entry("a", { sizeBytes: 11 }),
@@ -47,7 +37,7 @@ test("changed facts are updated while nobody holds the asset", async () => {
 });
 
 test("other content is not taken over while somebody holds the asset", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   const { services } = dispatcher;
   await services.importAssets(catalog([entry("a")]));
   const node = await dispatcher.join("ada");
@@ -60,7 +50,7 @@ test("other content is not taken over while somebody holds the asset", async () 
 });
 
 test("a broken entry is told with its place and does not stop the rest", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   await services.importAssets(catalog([entry("other")], { key: "usgs" }));
   const outcome = await services.importAssets(
     catalog([
@@ -87,7 +77,7 @@ test("a broken entry is told with its place and does not stop the rest", async (
 });
 
 test("two imports of one catalog at once take each entry once", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   const input = catalog(Array.from({ length: 200 }, (_, index) => entry(`f${index}`)));
   const outcomes = await Promise.all([services.importAssets(input), services.importAssets(input)]);
   expect(outcomes.map(({ taken }) => taken).reduce((sum, taken) => sum + taken)).toBe(200);
@@ -95,7 +85,7 @@ test("two imports of one catalog at once take each entry once", async () => {
 });
 
 test("two ports of one host are two origins, and a scheme's own port is one with it", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   await dispatcher.services.importAssets(
     catalog([
       entry("a", { url: "http://origin.example/a" }),
@@ -109,7 +99,7 @@ test("two ports of one host are two origins, and a scheme's own port is one with
 });
 
 test("a dataset's new target makes its assets wanted again", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   await dispatcher.services.importAssets(catalog([entry("a")], { copies: { min: 1, target: 1, max: 2 } }));
   const node = await dispatcher.join("ada");
   const [grant] = await node.claim();
@@ -123,7 +113,7 @@ test("a dataset's new target makes its assets wanted again", async () => {
 });
 
 test("a threat that comes nearer raises the urgency when its time has come", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   const dayMs = 86_400_000;
   await dispatcher.services.importAssets(
     catalog([entry("a", { removeByMs: Date.now() + 10 * dayMs }), entry("b", { priority: 10 })]),
@@ -139,7 +129,7 @@ test("a threat that comes nearer raises the urgency when its time has come", asy
 });
 
 test("pages of the list hold every asset once, in order of urgency", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   await services.importAssets(
     catalog(Array.from({ length: 25 }, (_, index) => entry(`f${index}`, { priority: (index % 3) + 1 }))),
   );
@@ -159,14 +149,14 @@ test("pages of the list hold every asset once, in order of urgency", async () =>
 });
 
 test("an asset that is not there is said so", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   await expect(services.getAsset({ id: "999" as never, withNames: true })).rejects.toMatchObject({
     code: "ASSET_UNKNOWN",
   });
 });
 
 test("a file that moves to another path leaves its old one to another file", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   await services.importAssets(catalog([entry("data.csv", { url: "https://origin.example/v1" })]));
   const moved = catalog([
     entry("data.csv", { url: "https://origin.example/v2" }),
@@ -177,7 +167,7 @@ test("a file that moves to another path leaves its old one to another file", asy
 });
 
 test("a path with control characters is refused by itself", async () => {
-  const { services } = await start();
+  const { services } = await startBalanced();
   const outcome = await services.importAssets(
     catalog([entry("a\0b", { url: "https://origin.example/a" }), entry("c")]),
   );
@@ -185,7 +175,7 @@ test("a path with control characters is refused by itself", async () => {
 });
 
 test("an import does not hold up reports on its origins", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   await dispatcher.addAssets(1);
   const node = await dispatcher.join("ada");
   const [grant] = await node.claim();

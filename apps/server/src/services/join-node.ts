@@ -1,5 +1,6 @@
 import { DispatcherError, QUOTA_START, checkLedger } from "@dispatcher/core";
 import type { z } from "zod";
+import { appendEvents } from "../db/queries/events.ts";
 import { insertNode } from "../db/queries/nodes.ts";
 import { useJoinToken } from "../db/queries/tokens.ts";
 import type { NodeJoinInput, NodeJoinOutput } from "../wire/node.ts";
@@ -39,6 +40,9 @@ export async function joinNode(
         details: { name, operator: token.operator },
       });
     }
+    await appendEvents(sql, [
+      { kind: "node.joined", actor: "node", nodeId, detail: { name, operator: token.operator } },
+    ]);
     return { nodeId, operator: token.operator };
   });
   log.info({ event: "node.joined", nodeId: joined.nodeId, operator: joined.operator, name }, `${name} joined`);

@@ -1,14 +1,7 @@
 import { holdingOf } from "@dispatcher/core";
 import type { AssetId } from "@dispatcher/core";
-import { describe, expect, onTestFinished, test } from "vitest";
-import {
-  SHA256,
-  finished,
-  holdingOfAll,
-  listed,
-  open,
-  startTestDispatcher,
-} from "../../test/support/test-dispatcher.ts";
+import { describe, expect, test } from "vitest";
+import { SHA256, finished, holdingOfAll, listed, open, startBalanced } from "../../test/support/test-dispatcher.ts";
 import type { Grant, ListedCopy, TestDispatcher, TestNode } from "../../test/support/test-dispatcher.ts";
 import { NodeInventoryInput } from "../wire/node.ts";
 import { hashText } from "./hash-text.ts";
@@ -18,17 +11,6 @@ import { renewStandings } from "./renew-standings.ts";
 const HOUR_MS = 3_600_000;
 const OTHER = "cd".repeat(32);
 const NOTHING = { adopted: [], dropped: [], notCounted: [], deletePermits: [] };
-
-/** A dispatcher whose ledgers, counters and digests have to balance when the test ends. */
-async function start(env: Readonly<Record<string, string>> = {}): Promise<TestDispatcher> {
-  const dispatcher = await startTestDispatcher(env);
-  onTestFinished(async () => {
-    const faults = await dispatcher.imbalances();
-    await dispatcher[Symbol.asyncDispose]();
-    expect(faults).toEqual([]);
-  });
-  return dispatcher;
-}
 
 /** The node claims and stores so many files. */
 async function store(node: TestNode, count = 1): Promise<readonly Grant[]> {
@@ -73,7 +55,7 @@ async function wantsInventory(node: TestNode, copies: readonly ListedCopy[]): Pr
 
 describe("the holding that a sync tells", () => {
   test("is compared with what is on record after the reports of that sync", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [first, second] = await node.claim(2);
@@ -93,7 +75,7 @@ describe("the holding that a sync tells", () => {
   });
 
   test("is not held against a node whose report is refused with the same answer", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const [grant] = await node.claim();
@@ -109,7 +91,7 @@ describe("the holding that a sync tells", () => {
   });
 
   test("is the core's of the rows, in the columns of the node and in the view", async () => {
-    const dispatcher = await start({ DISPATCHER_QUOTA_MAX: "10" });
+    const dispatcher = await startBalanced({ DISPATCHER_QUOTA_MAX: "10" });
     await dispatcher.addAssets(7, (index) => ({ sizeBytes: index * 11 }));
     const node = await dispatcher.join("ada");
     const grants = [...(await store(node, 2)), ...(await store(node, 5))];
@@ -127,7 +109,7 @@ describe("the holding that a sync tells", () => {
   });
 
   test("brings the copies of a node that was lost back at once, where all of them are there", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = await storeOne(node);
@@ -144,7 +126,7 @@ describe("the holding that a sync tells", () => {
 
 describe("copies on record", () => {
   test("that are listed stay, and nothing is locked or written for them", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const copies = (await store(node, 2)).map((grant) => listed(grant));
@@ -157,7 +139,7 @@ describe("copies on record", () => {
   });
 
   test("that are not listed, or with other bytes, are dropped and made anew elsewhere", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [gone, changed] = await store(node, 2);
@@ -178,7 +160,7 @@ describe("copies on record", () => {
   });
 
   test("are not missed by a page of another range, nor by a list that was begun before they were stored", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const ids = (await store(node, 2)).map(({ asset }) => asset.id).toSorted();
@@ -192,7 +174,7 @@ describe("copies on record", () => {
   });
 
   test("are settled in batches, however many they are", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(900, () => ({ sizeBytes: 1 }));
     const node = await dispatcher.join("ada");
     const { assets } = await dispatcher.services.listAssets({ limit: 1000 });
@@ -204,7 +186,7 @@ describe("copies on record", () => {
   });
 
   test("that are too many after a node came back are given up by it, with a permit", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_MAX: "2" });
+    const dispatcher = await startBalanced({ DISPATCHER_COPIES_MAX: "2" });
     await dispatcher.addAssets(1);
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -227,7 +209,7 @@ describe("copies on record", () => {
   });
 
   test("are counted anew with the last page, should a server of before have left the digest behind", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const copies = [listed(await storeOne(node))];
@@ -240,7 +222,7 @@ describe("copies on record", () => {
 
 describe("copies not on record", () => {
   test("are adopted as they were reported once, and once only", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = await storeOne(node);
@@ -256,7 +238,7 @@ describe("copies not on record", () => {
   });
 
   test("are adopted again after they were dropped, for a disk that came back", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const copies = [listed(await storeOne(node))];
@@ -266,7 +248,7 @@ describe("copies not on record", () => {
   });
 
   test("end the lease that their node has of the asset", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [grant, other] = await node.claim(2);
@@ -281,7 +263,7 @@ describe("copies not on record", () => {
   });
 
   test("without a declared digest are adopted alone or beside equals, and not beside others", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1, () => ({ digest: null }));
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -299,7 +281,7 @@ describe("copies not on record", () => {
   });
 
   test("are proved by the algorithm that the catalog declares", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     const digest = { algorithm: "sha1", hex: "ef".repeat(20) } as const;
     await dispatcher.addAssets(1, () => ({ digest }));
     const node = await dispatcher.join("ada");
@@ -312,7 +294,7 @@ describe("copies not on record", () => {
   });
 
   test("with other bytes than the catalog declares are never to be deleted, nor is what no catalog names", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(3);
     const node = await dispatcher.join("ada");
     const { assets } = await dispatcher.services.listAssets({ limit: 10 });
@@ -333,7 +315,7 @@ describe("copies not on record", () => {
   });
 
   test("that find no room in the ledger are not counted", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada", { offeredBytes: 100 });
     const grant = await storeOne(node);
@@ -348,7 +330,7 @@ describe("copies not on record", () => {
   });
 
   test("beyond the most copies may be deleted while enough operators have one, else they stay", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_MAX: "2" });
+    const dispatcher = await startBalanced({ DISPATCHER_COPIES_MAX: "2" });
     await dispatcher.addAssets(1);
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -365,7 +347,7 @@ describe("copies not on record", () => {
   });
 
   test("are never to be deleted where they are the only ones with the declared bytes", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_MAX: "2" });
+    const dispatcher = await startBalanced({ DISPATCHER_COPIES_MAX: "2" });
     await dispatcher.addAssets(1);
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -384,7 +366,7 @@ describe("copies not on record", () => {
 
   test("of two nodes at once take the one place that there is", async () => {
     const one = { DISPATCHER_COPIES_MIN: "1", DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MAX: "1" };
-    const dispatcher = await start(one);
+    const dispatcher = await startBalanced(one);
     await dispatcher.addAssets(1);
     const [ada, ben] = await Promise.all(["ada", "ben"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined) throw new Error("two nodes");
@@ -396,7 +378,7 @@ describe("copies not on record", () => {
   });
 
   test("and a grant of the same asset at the same time do not meet on one node", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(20);
     const node = await dispatcher.join("ada");
     await dispatcher.sql`update nodes set quota = 100`;
@@ -423,7 +405,7 @@ test("a page whose copies are out of order or out of its range is refused", () =
 });
 
 test("a retired node is told so", async () => {
-  const dispatcher = await start();
+  const dispatcher = await startBalanced();
   const node = await dispatcher.join("ada");
   await dispatcher.sql`update nodes set life = 'retired'`;
   await expect(node.list([])).rejects.toMatchObject({ code: "NODE_RETIRED" });

@@ -1,6 +1,7 @@
 import { DEFAULT_VETTING, compareIds, holdingOf } from "@dispatcher/core";
 import type { Holding, NodeId } from "@dispatcher/core";
 import { pino } from "pino";
+import { expect, onTestFinished } from "vitest";
 import type { z } from "zod";
 import { readConfig } from "../../src/config.ts";
 import type { Sql } from "../../src/db/database.ts";
@@ -187,4 +188,15 @@ export class TestDispatcher implements AsyncDisposable {
 /** A dispatcher of its own: a fresh database and the services over it. */
 export async function startTestDispatcher(env: Readonly<Record<string, string>> = {}): Promise<TestDispatcher> {
   return new TestDispatcher(await createTestDatabase(), env);
+}
+
+/** The same, whose ledgers and counters have to balance when the test ends. */
+export async function startBalanced(env: Readonly<Record<string, string>> = {}): Promise<TestDispatcher> {
+  const dispatcher = await startTestDispatcher(env);
+  onTestFinished(async () => {
+    const faults = await dispatcher.imbalances();
+    await dispatcher[Symbol.asyncDispose]();
+    expect(faults).toEqual([]);
+  });
+  return dispatcher;
 }

@@ -179,7 +179,7 @@ test("where assets differ by origin and urgency alone, so that many stand behind
       fc.array(fc.oneof(putting, removal, removal, closing, round, round), { minLength: 5, maxLength: 20 }),
     )
     .map((parts) => parts.flat());
-  fc.assert(fc.property(fc.constant(roundSettings()), steps, runSteps), { numRuns: 200 });
+  fc.assert(fc.property(fc.constant(roundSettings()), steps, runSteps), RUNS);
 });
 
 test("with hundreds of candidates, held by more operators than there are bits, it still decides as a round does", () => {
@@ -237,7 +237,7 @@ test("with hundreds of candidates, held by more operators than there are bits, i
         }),
       );
     }),
-    { numRuns: 300 },
+    RUNS,
   );
 });
 
@@ -275,7 +275,7 @@ test("a round over thousands, which puts only the most urgent in order at first,
       const answer = allocateRound({ nowMs: 0, askers, candidates, origins, settings: roundSettings() });
       expect(answer).toEqual(pool.allocate({ nowMs: 0, askers, settings }));
     }),
-    { numRuns: 100 },
+    RUNS,
   );
 });
 

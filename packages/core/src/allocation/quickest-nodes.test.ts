@@ -13,7 +13,7 @@ const someNodes: fc.Arbitrary<QuickNode[]> = fc.array(
   }),
   { maxLength: 60 },
 );
-const RUNS = { numRuns: 500 };
+const RUNS = { numRuns: 1000 };
 
 const aNode = (operator: number, roomBytes: number, rateBytesPerS: number): QuickNode => ({
   operatorId: operatorId(operator),

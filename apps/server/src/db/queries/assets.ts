@@ -5,19 +5,14 @@ import type {
   CopyRange,
   DatasetId,
   Digest,
-  DigestAlgorithm,
   NodeId,
   OriginId,
   Priority,
   Trust,
 } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
-
-type DigestColumns = { readonly digestAlgorithm: DigestAlgorithm | null; readonly digestHex: string | null };
-
-function toDigest({ digestAlgorithm, digestHex }: DigestColumns): Digest | null {
-  return digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex };
-}
+import { toDigest } from "./digest.ts";
+import type { DigestColumns } from "./digest.ts";
 
 export type DatasetRow = {
   readonly id: DatasetId;

@@ -4,7 +4,6 @@ import type {
   AssignmentId,
   AssignmentState,
   Digest,
-  DigestAlgorithm,
   FailureCode,
   NodeId,
   OperatorId,
@@ -12,6 +11,8 @@ import type {
   Trust,
 } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
+import { toDigest } from "./digest.ts";
+import type { DigestColumns } from "./digest.ts";
 
 /** An assignment of a node, with the state the core's functions take. */
 export type StoredAssignment = {
@@ -125,15 +126,7 @@ export type OpenGrant = {
   };
 };
 
-type OpenGrantRow = Omit<OpenGrant, "asset"> & {
-  id: AssetId;
-  url: string;
-  dataset: string;
-  path: string;
-  sizeBytes: number | null;
-  digestAlgorithm: DigestAlgorithm | null;
-  digestHex: string | null;
-};
+type OpenGrantRow = Omit<OpenGrant, "asset"> & Omit<OpenGrant["asset"], "digest"> & DigestColumns;
 
 const grantColumns = (sql: Sql) => sql`
   x.node_id::text as "nodeId", x.id::text as "assignmentId", x.term, x.lease_expires_at as "expiresAtMs",
@@ -141,9 +134,9 @@ const grantColumns = (sql: Sql) => sql`
   a.size_bytes as "sizeBytes", a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex"`;
 
 function toOpenGrant(row: OpenGrantRow): OpenGrant {
-  const { nodeId, assignmentId, term, expiresAtMs, reservedBytes, digestAlgorithm, digestHex, ...asset } = row;
-  const digest = digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex };
-  return { nodeId, assignmentId, term, expiresAtMs, reservedBytes, asset: { ...asset, digest } };
+  const { nodeId, assignmentId, term, expiresAtMs, reservedBytes, id, url, dataset, path, sizeBytes } = row;
+  const asset = { id, url, dataset, path, sizeBytes, digest: toDigest(row) };
+  return { nodeId, assignmentId, term, expiresAtMs, reservedBytes, asset };
 }
 
 /** The grants with these ids, oldest first. */

@@ -54,8 +54,8 @@ export async function readEventCursor(sql: Sql): Promise<EventCursor> {
 }
 
 /**
- * The assets that changed since, and where to read on; of the last hour at most, so a reader that slept longer begins anew. What a transaction that was under way before had changed may come
- * twice, and nothing is missed.
+ * The assets that changed since, and where to read on; of the last hour at most, so a reader that slept longer begins anew.
+ * What a transaction that was under way before had changed may come twice, and nothing is missed.
  */
 export async function readChangedAssets(
   sql: Sql,

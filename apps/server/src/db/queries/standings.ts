@@ -8,7 +8,6 @@ import type {
   CopyRange,
   DatasetId,
   Digest,
-  DigestAlgorithm,
   NodeId,
   NodeLife,
   OperatorId,
@@ -18,6 +17,8 @@ import type {
   Trust,
 } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
+import { toDigest } from "./digest.ts";
+import type { DigestColumns } from "./digest.ts";
 
 /** An asset as the rules see it. */
 export type AssetFacts = {
@@ -34,14 +35,13 @@ export type AssetFacts = {
   readonly createdAtMs: number;
 };
 
-type AssetFactsRow = Omit<AssetFacts, "digest" | "copies"> &
-  CopyRange & { readonly digestAlgorithm: DigestAlgorithm | null; readonly digestHex: string | null };
+type AssetFactsRow = Omit<AssetFacts, "digest" | "copies"> & CopyRange & DigestColumns;
 
 /** Field by field: what is left over from a destructured row is a slow object, and these are made by the thousand. */
 function toAssetFacts(row: AssetFactsRow): AssetFacts {
   const { id, originId, scheme, sizeBytes, state, priority, rank, removeByMs, createdAtMs } = row;
-  const { min, target, max, digestAlgorithm, digestHex } = row;
-  const digest = digestAlgorithm === null || digestHex === null ? null : { algorithm: digestAlgorithm, hex: digestHex };
+  const { min, target, max } = row;
+  const digest = toDigest(row);
   const copies = { min, target, max };
   return { id, originId, scheme, sizeBytes, digest, state, copies, priority, rank, removeByMs, createdAtMs };
 }

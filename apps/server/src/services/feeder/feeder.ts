@@ -143,11 +143,6 @@ export class Feeder {
     this.#pool = this.#newPool();
   }
 
-  /** Candidates in memory. */
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /**
    * Bring the view up to date for a decision of so many grants. Quick when it is; one at a time.
    * @throws DispatcherError DATABASE_UNAVAILABLE
@@ -157,8 +152,8 @@ export class Feeder {
       const nowMs = performance.now();
       const isInCompany = nowMs < this.#companyUntilMs;
       if (isInCompany !== this.#isInCompany || nowMs - this.#polledAtMs > VIEW_MAX_MS) {
-        this.#isInCompany = isInCompany;
         await this.#begin();
+        this.#isInCompany = isInCompany;
       } else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
       this.#wake();
       await this.#refresh();

@@ -68,7 +68,9 @@ export async function syncNodes(
       (written.openByNode.get(speaker.node.id) ?? []).map(({ assignment }) => assignment),
     ),
   );
-  const again = [...claims.filter(({ nodeId }) => isAway(heard, nodeId)), ...claimsAfterLoss(claims, { grants, lost })];
+  // What nodes went on with took of their quota and room only now: they are asked about afterwards.
+  const away = new Set(heard.speakers.filter((speaker) => speaker.away.length > 0).map(({ node }) => node.id));
+  const again = [...claims.filter(({ nodeId }) => away.has(nodeId)), ...claimsAfterLoss(claims, { grants, lost })];
   const laterByNode = await grantAssignments(dependencies, again);
   const firstByNode = Map.groupBy(grants, (grant) => grant.nodeId);
   const unheardOf = await readUnheardOf(dependencies, group);
@@ -105,11 +107,6 @@ function openAfterReports({ desk }: Heard, { node }: Speaker): readonly OpenAssi
     const assignment = stored === undefined ? undefined : currentOf(desk, stored);
     return assignment !== undefined && isOpen(assignment) ? [assignment] : [];
   });
-}
-
-/** It goes on with leases that were reclaimed: what these take of its quota and room is known after its origins are locked. */
-function isAway({ speakers }: Heard, nodeId: NodeId): boolean {
-  return speakers.some(({ node, away }) => node.id === nodeId && away.length > 0);
 }
 
 /**

@@ -3,7 +3,7 @@ import { isOpen, judgeFailures, reserveBytes } from "@dispatcher/core";
 import type { AssetId, Assignment, AssignmentId, NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
 import type { Sql } from "../../db/database.ts";
 import { readFailures, updateAssignments } from "../../db/queries/assignments.ts";
-import type { AssignmentChange, OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
+import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
 import { appendEvents } from "../../db/queries/events.ts";
 import type { NewEvent } from "../../db/queries/events.ts";
 import { heldColumnsOf, leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
@@ -23,26 +23,14 @@ export type Copied = readonly { readonly asset: AssetFacts; readonly holders: re
 
 /** Write what the reports have changed, but for nodes and origins: no other group waits for these rows. */
 export async function writeReports(sql: Sql, { desk }: Heard): Promise<Copied> {
-  await updateAssignments(sql, changesOf(desk));
+  await updateAssignments(
+    sql,
+    [...desk.changed].map(([id, change]) => ({ id, ...change })),
+  );
   await settleFailures(sql, desk);
   const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
   const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
   return copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] }));
-}
-
-function changesOf(desk: Desk): readonly AssignmentChange[] {
-  const changes: AssignmentChange[] = [];
-  for (const [id, { assignment, message, copy, turn, isNeeded }] of desk.changed) {
-    changes.push({
-      id,
-      assignment,
-      ...(message === undefined ? {} : { message }),
-      ...(copy === undefined ? {} : { copy }),
-      ...(turn === undefined ? {} : { turn }),
-      ...(isNeeded === undefined ? {} : { isNeeded }),
-    });
-  }
-  return changes;
 }
 
 export type WrittenSync = {

@@ -1,31 +1,20 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   failed,
   finished,
   holdingOfAll,
   listed as listedCopy,
   open,
-  startTestDispatcher,
-} from "../../test/support/test-dispatcher.ts";
-import type { Grant, TestDispatcher } from "../../test/support/test-dispatcher.ts";
-import { recountCopies } from "../db/queries/nodes.ts";
-import { beginMercy } from "../db/queries/service-state.ts";
-import { expireLeases } from "./reclaim-leases.ts";
-import { renewStandings } from "./renew-standings.ts";
-import { moveSilentNodes } from "./move-silent-nodes.ts";
+  startBalanced,
+} from "../../../test/support/test-dispatcher.ts";
+import type { Grant, TestDispatcher } from "../../../test/support/test-dispatcher.ts";
+import { recountCopies } from "../../db/queries/nodes.ts";
+import { beginMercy } from "../../db/queries/service-state.ts";
+import { expireLeases } from "../reclaim-leases.ts";
+import { renewStandings } from "../renew-standings.ts";
+import { moveSilentNodes } from "../move-silent-nodes.ts";
 
 const HOUR_MS = 3_600_000;
-
-/** A dispatcher whose ledgers and counters have to balance when the test ends. */
-async function start(env: Readonly<Record<string, string>> = {}): Promise<TestDispatcher> {
-  const dispatcher = await startTestDispatcher(env);
-  onTestFinished(async () => {
-    const faults = await dispatcher.imbalances();
-    await dispatcher[Symbol.asyncDispose]();
-    expect(faults).toEqual([]);
-  });
-  return dispatcher;
-}
 
 async function assetOf(dispatcher: TestDispatcher, path = "f0") {
   const { assets } = await dispatcher.services.listAssets({ limit: 1000 });
@@ -49,7 +38,7 @@ function only(grants: readonly Grant[]): Grant {
 
 describe("granting", () => {
   test("a copy is granted, reported, and held by the ledger", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = only(await node.claim());
@@ -72,7 +61,7 @@ describe("granting", () => {
   });
 
   test("a grant whose reply was lost comes again with the next sync", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = only(await node.claim());
@@ -84,7 +73,7 @@ describe("granting", () => {
   });
 
   test("the second copy goes to another operator", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const first = await dispatcher.join("ada");
     const sister = await dispatcher.join("ada", { name: "ada-2" });
@@ -98,7 +87,7 @@ describe("granting", () => {
   });
 
   test("where one operator is alone, its second node may take a copy, which does not count as a second", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const first = await dispatcher.join("ada");
     const sister = await dispatcher.join("ada", { name: "ada-2" });
@@ -110,7 +99,7 @@ describe("granting", () => {
   });
 
   test("a node that is full is told by how much", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada", { offeredBytes: 99 });
     expect(await node.sync({ wants: 1, offeredBytes: 99 })).toMatchObject({
@@ -120,7 +109,7 @@ describe("granting", () => {
   });
 
   test("the real disk counts as well as the offer", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     expect(await node.sync({ wants: 1, freeBytes: 60 })).toMatchObject({
@@ -130,7 +119,7 @@ describe("granting", () => {
   });
 
   test("an asset too big for the asker does not stand in the way of those behind it", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(30, (index) => ({
       sizeBytes: index < 29 ? 50_000 : 100,
       priority: index < 29 ? 10 : 1,
@@ -140,7 +129,7 @@ describe("granting", () => {
   });
 
   test("a saturated origin does not stand in the way of others", async () => {
-    const dispatcher = await start({ DISPATCHER_ORIGIN_CONCURRENCY: "1" });
+    const dispatcher = await startBalanced({ DISPATCHER_ORIGIN_CONCURRENCY: "1" });
     await dispatcher.addAssets(30, (index) => ({
       url: index < 29 ? `https://busy.example/f${index}` : "https://idle.example/f29",
       priority: index < 29 ? 10 : 1,
@@ -155,7 +144,7 @@ describe("granting", () => {
   });
 
   test("the quota bounds open leases and says so", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(10);
     const node = await dispatcher.join("ada");
     const reply = await node.sync({ wants: 5 });
@@ -164,14 +153,14 @@ describe("granting", () => {
   });
 
   test("claims of many nodes on several servers at once double nothing", async () => {
-    const dispatcher = await start({ DISPATCHER_ORIGIN_CONCURRENCY: "1000", DISPATCHER_QUOTA_MAX: "1000" });
+    const dispatcher = await startBalanced({ DISPATCHER_ORIGIN_CONCURRENCY: "1000", DISPATCHER_QUOTA_MAX: "1000" });
     await dispatcher.addAssets(60);
     const nodes = await Promise.all(
       Array.from({ length: 12 }, (_, index) => dispatcher.join(`op${index % 4}`, { name: `n${index}` })),
     );
     await dispatcher.sql`update nodes set quota = 20`;
     // Each of these has rounds of its own, like another process on the same database.
-    const { createServices } = await import("./index.ts");
+    const { createServices } = await import("../index.ts");
     const servers = [
       dispatcher.services,
       createServices(dispatcher.dependencies),
@@ -197,7 +186,7 @@ describe("granting", () => {
 
 describe("reports", () => {
   test("a report sent again is answered as repeated and counts once", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const report = finished(only(await node.claim()));
@@ -208,7 +197,7 @@ describe("reports", () => {
   });
 
   test("bytes with another digest are refused, the assignment fails and the quota is halved", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [good, bad] = await node.claim(2);
@@ -221,7 +210,7 @@ describe("reports", () => {
   });
 
   test("the digest the catalog declares is compared in its own algorithm", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     const digest = { algorithm: "sha1", hex: "cd".repeat(20) } as const;
     await dispatcher.addAssets(2, () => ({ digest }));
     const node = await dispatcher.join("ada");
@@ -232,7 +221,7 @@ describe("reports", () => {
   });
 
   test("another length is refused", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const reply = await node.sync({ finished: [finished(only(await node.claim()), { sizeBytes: 99 })] });
@@ -240,7 +229,7 @@ describe("reports", () => {
   });
 
   test("a node speaks for its own assignments alone, and under their term", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -256,7 +245,7 @@ describe("reports", () => {
   });
 
   test("progress renews the lease, a sign of life does not", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = only(await node.claim());
@@ -270,7 +259,7 @@ describe("reports", () => {
   });
 
   test("work that is given back goes to the next", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const { assignmentId, term } = only(await node.claim());
@@ -282,7 +271,7 @@ describe("reports", () => {
   });
 
   test("a file of unknown size is reserved by guess and may grow as far as the ledger has room", async () => {
-    const dispatcher = await start({ DISPATCHER_UNKNOWN_SIZE_BYTES: "1000" });
+    const dispatcher = await startBalanced({ DISPATCHER_UNKNOWN_SIZE_BYTES: "1000" });
     await dispatcher.addAssets(1, () => ({ sizeBytes: null }));
     const node = await dispatcher.join("ada");
     const grant = only(await node.claim());
@@ -296,7 +285,7 @@ describe("reports", () => {
   });
 
   test("a smaller offer than what is in use gets no new work and an explanation", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(3);
     const node = await dispatcher.join("ada");
     await node.sync({ finished: [finished(only(await node.claim()))] });
@@ -308,7 +297,7 @@ describe("reports", () => {
 
 describe("failures", () => {
   test("a file that two nodes do not find is gone", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -321,7 +310,7 @@ describe("failures", () => {
   });
 
   test("a throttling origin is left alone for its Retry-After, and the asset is not blamed", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(5);
     const node = await dispatcher.join("ada");
     await node.sync({ failed: [{ ...failed(only(await node.claim()), "THROTTLED"), retryAfterMs: 90_000 }] });
@@ -335,7 +324,7 @@ describe("failures", () => {
   });
 
   test("the fifth failure in a row opens the breaker of an origin", async () => {
-    const dispatcher = await start({ DISPATCHER_QUOTA_MAX: "10" });
+    const dispatcher = await startBalanced({ DISPATCHER_QUOTA_MAX: "10" });
     await dispatcher.addAssets(10);
     const node = await dispatcher.join("ada");
     await dispatcher.sql`update nodes set quota = 10`;
@@ -352,7 +341,7 @@ describe("failures", () => {
   });
 
   test("a file that people have to look at waits for them", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     await node.sync({ failed: [failed(only(await node.claim()), "LOGIN_WALL")] });
@@ -360,7 +349,7 @@ describe("failures", () => {
   });
 
   test("five failures over three nodes send a file to the review queue", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const nodes = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     for (let attempt = 0; attempt < 5; attempt += 1) {
@@ -373,7 +362,7 @@ describe("failures", () => {
   });
 
   test("after a failure another node is asked before the same one", async () => {
-    const dispatcher = await start({ DISPATCHER_RETRY_BASE_MS: "1000" });
+    const dispatcher = await startBalanced({ DISPATCHER_RETRY_BASE_MS: "1000" });
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     await ada.sync({ failed: [failed(only(await ada.claim()), "STALLED")] });
@@ -384,7 +373,7 @@ describe("failures", () => {
   });
 
   test("a fault of the node halves its quota, floor 1", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(3);
     const node = await dispatcher.join("ada");
     await node.sync({ failed: [failed(only(await node.claim()), "DISK_FULL")] });
@@ -394,9 +383,21 @@ describe("failures", () => {
   });
 });
 
+/** One copy is wanted. The lease of ada has run out, her work is still to come, and ben has the asset now. */
+async function startWithLate() {
+  const dispatcher = await startBalanced({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
+  await dispatcher.addAssets(1);
+  const ada = await dispatcher.join("ada");
+  const ben = await dispatcher.join("ben");
+  const late = only(await ada.claim());
+  await dispatcher.endLeases();
+  await expireLeases(dispatcher.dependencies, 100);
+  return { dispatcher, ada, ben, late, second: only(await ben.claim()) };
+}
+
 describe("time", () => {
   test("no lease is reclaimed while there is mercy after a start, however overdue", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     await ada.claim();
@@ -406,7 +407,7 @@ describe("time", () => {
   });
 
   test("an overdue lease is reclaimed and its work done by another", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     await ada.claim();
@@ -419,14 +420,7 @@ describe("time", () => {
   });
 
   test("late work is taken, and a lease elsewhere that has not begun is taken back", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
-    await dispatcher.addAssets(1);
-    const ada = await dispatcher.join("ada");
-    const ben = await dispatcher.join("ben");
-    const late = only(await ada.claim());
-    await dispatcher.endLeases();
-    await expireLeases(dispatcher.dependencies, 100);
-    const second = only(await ben.claim());
+    const { dispatcher, ada, ben, late, second } = await startWithLate();
     expect((await ada.sync({ finished: [finished(late)] })).reports).toMatchObject([{ outcome: "accepted" }]);
     expect((await dispatcher.services.readOverview()).leases).toMatchObject({ reassigned: 1, expired: 0 });
     const told = await ben.sync({ open: [open(second)] });
@@ -440,14 +434,7 @@ describe("time", () => {
   });
 
   test("a surplus lease whose fetch has begun goes on, and its copy is taken", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
-    await dispatcher.addAssets(1);
-    const ada = await dispatcher.join("ada");
-    const ben = await dispatcher.join("ben");
-    const late = only(await ada.claim());
-    await dispatcher.endLeases();
-    await expireLeases(dispatcher.dependencies, 100);
-    const second = only(await ben.claim());
+    const { dispatcher, ada, ben, late, second } = await startWithLate();
     await ada.sync({ finished: [finished(late)] });
     const told = await ben.sync({ open: [open(second, 40)] });
     expect(told).toMatchObject({ leases: [{ assignmentId: second.assignmentId }], cancels: [] });
@@ -457,7 +444,7 @@ describe("time", () => {
 
   test("late work beyond the most copies is refused", async () => {
     const env = { DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1", DISPATCHER_COPIES_MAX: "1" };
-    const dispatcher = await start(env);
+    const dispatcher = await startBalanced(env);
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -471,7 +458,7 @@ describe("time", () => {
   });
 
   test("a node that was away goes on with its partial file under a new term", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const grant = only(await node.claim());
@@ -487,7 +474,7 @@ describe("time", () => {
   });
 
   test("a node that was away keeps its partial file while the origin is busy, and goes on when it has a slot", async () => {
-    const dispatcher = await start({ DISPATCHER_ORIGIN_CONCURRENCY: "1" });
+    const dispatcher = await startBalanced({ DISPATCHER_ORIGIN_CONCURRENCY: "1" });
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -505,7 +492,7 @@ describe("time", () => {
   });
 
   test("a node that was away keeps what its quota or its offer has no room for now, and no more than that", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [one, two] = await node.claim(2);
@@ -523,7 +510,7 @@ describe("time", () => {
   });
 
   test("a node that was away is told to stop where others have done its work", async () => {
-    const dispatcher = await start({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
+    const dispatcher = await startBalanced({ DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1" });
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -535,7 +522,7 @@ describe("time", () => {
   });
 
   test("a lost node's copies stop counting, and count again as far as it still lists them", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const grants = await node.claim(2);
@@ -564,7 +551,7 @@ describe("time", () => {
   });
 
   test("a node that is silent for a month is retired and has to join again", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     const node = await dispatcher.join("ada");
     await dispatcher.silence(node.nodeId, 31 * 24 * HOUR_MS);
     await moveSilentNodes(dispatcher.dependencies, 100);
@@ -574,7 +561,7 @@ describe("time", () => {
 
 describe("bytes that no catalog vouches for", () => {
   test("one copy is claimed; two operators with the same bytes agree", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1, () => ({ digest: null }));
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -588,7 +575,7 @@ describe("bytes that no catalog vouches for", () => {
   });
 
   test("two that disagree make the asset wanted again, and a third breaks the tie", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1, () => ({ digest: null }));
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -605,7 +592,7 @@ describe("bytes that no catalog vouches for", () => {
 
 describe("catalogs that change and nodes that come back", () => {
   test("a lease outlives the move of its file to another origin", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(2);
     const node = await dispatcher.join("ada");
     const [one, two] = await node.claim(2);
@@ -616,7 +603,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("a copy that comes late takes the place of the node's own newer lease", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     const old = only(await node.claim());
@@ -631,7 +618,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("what a lost node held is made anew by its operator's other node where nobody else can", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const lost = await dispatcher.join("ada");
     const sister = await dispatcher.join("ada", { name: "ada-2" });
@@ -645,7 +632,7 @@ describe("catalogs that change and nodes that come back", () => {
 
   test("late work is not refused for copies on nodes that are lost", async () => {
     const env = { DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MIN: "1", DISPATCHER_COPIES_MAX: "1" };
-    const dispatcher = await start(env);
+    const dispatcher = await startBalanced(env);
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -667,7 +654,7 @@ describe("catalogs that change and nodes that come back", () => {
 
   test("a late copy and an open lease reported together stay within the most copies, and the lease is given back", async () => {
     const one = { DISPATCHER_COPIES_MIN: "1", DISPATCHER_COPIES_TARGET: "1", DISPATCHER_COPIES_MAX: "1" };
-    const dispatcher = await start({ ...one, DISPATCHER_LEASE_GRACE_MS: "0" });
+    const dispatcher = await startBalanced({ ...one, DISPATCHER_LEASE_GRACE_MS: "0" });
     await dispatcher.addAssets(1);
     const ada = await dispatcher.join("ada");
     const ben = await dispatcher.join("ben");
@@ -684,7 +671,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("of surplus leases the newest is taken back, and none that the target needs", async () => {
-    const dispatcher = await start({ DISPATCHER_QUOTA_MAX: "10" });
+    const dispatcher = await startBalanced({ DISPATCHER_QUOTA_MAX: "10" });
     await dispatcher.addAssets(1);
     const [ada, ben, cleo] = await Promise.all(["ada", "ben", "cleo"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined || cleo === undefined) throw new Error("three nodes");
@@ -699,7 +686,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("a lease that runs out is a fault of its node, one fault however many ran out together", async () => {
-    const dispatcher = await start({ DISPATCHER_QUOTA_MAX: "16" });
+    const dispatcher = await startBalanced({ DISPATCHER_QUOTA_MAX: "16" });
     await dispatcher.addAssets(8);
     const node = await dispatcher.join("ada");
     await dispatcher.sql`update nodes set quota = 16`;
@@ -710,7 +697,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("being throttled does not shorten the rest that a failure has earned", async () => {
-    const dispatcher = await start({ DISPATCHER_RETRY_BASE_MS: "60000" });
+    const dispatcher = await startBalanced({ DISPATCHER_RETRY_BASE_MS: "60000" });
     await dispatcher.addAssets(1);
     const [ada, ben] = await Promise.all(["ada", "ben"].map((operator) => dispatcher.join(operator)));
     if (ada === undefined || ben === undefined) throw new Error("two nodes");
@@ -722,7 +709,7 @@ describe("catalogs that change and nodes that come back", () => {
   });
 
   test("volunteers are named to administrators alone", async () => {
-    const dispatcher = await start();
+    const dispatcher = await startBalanced();
     await dispatcher.addAssets(1);
     const node = await dispatcher.join("ada");
     await node.sync({ finished: [finished(only(await node.claim()))] });
