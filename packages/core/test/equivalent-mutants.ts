@@ -14,6 +14,7 @@ const TREE_SEARCH = "only costs time: the search looks at more than it has to, o
 const NO_BITS = "only costs time: no operator is passed over as a whole, and the rules refuse what it holds";
 const ANY_GUESS = "only costs time: whatever urgency is guessed, what is below it is put in order later";
 const TOLD_ALIKE = "two that tie here tell the node the same";
+const NOTHING_THERE = "one place past the end there is nothing to be found";
 const NO_TWO_ALIKE = "the two are never the same, so they never tie here";
 
 export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
@@ -231,5 +232,25 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
     file: "allocation/primary-refusal.ts",
     text: "if (this.#waitMs[order[at]!]! <= this.#waitMs[order[soonest]!]!) soonest = at;",
     why: TOLD_ALIKE,
+  },
+  {
+    file: "allocation/primary-refusal.ts",
+    text: "for (let place = 0; place <= this.#originIds.length; place += 1) {",
+    why: NOTHING_THERE,
+  },
+  {
+    file: "allocation/primary-refusal.ts",
+    text: "for (let nth = 0; nth <= this.#originIds.length; nth += 1) {",
+    why: NOTHING_THERE,
+  },
+  {
+    file: "allocation/primary-refusal.ts",
+    text: "for (let at = soonest + 1; at <= order.length; at += 1) {",
+    why: NOTHING_THERE,
+  },
+  {
+    file: "inventory.ts",
+    text: "for (let lane = 0; lane <= LANES; lane += 1) {",
+    why: NOTHING_THERE,
   },
 ];

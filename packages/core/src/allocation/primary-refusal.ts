@@ -92,8 +92,8 @@ export class PrimaryRefusals {
     this.#originIds = [...leftovers.originIds];
     this.#waitMs = new Float64Array(this.#originIds.length);
     this.#order = Int32Array.from(this.#originIds.keys());
-    for (let place = 0; place < this.#originIds.length; place += 1) {
-      const origin = origins.get(this.#originIds[place]!);
+    for (const [place, id] of this.#originIds.entries()) {
+      const origin = origins.get(id);
       const isOpen = origin !== undefined && origin.slots > 0;
       this.#waitMs[place] = isOpen ? Infinity : (origin?.retryAfterMs ?? settings.idleRetryMs);
     }
@@ -134,19 +134,13 @@ export class PrimaryRefusals {
     return primary;
   }
 
-  /** What it could have but for its origin, or the peers it comes from: of these the first to open again. */
+  /** What it could have but for its origin: of these the first to open again. */
   #soonestClosed(asker: Asker, view: View): Refusal | null {
     const looking = { asker, view, takeable: takeableBytes(asker, this.#settings) };
     for (let nth = 0; nth < this.#originIds.length; nth += 1) {
       const place = this.#soonestPlace(nth);
       if (this.#waitMs[place] === Infinity) break;
-      const refusal = this.#closedAt(place, "origin", looking);
-      if (refusal !== null) return refusal;
-    }
-    // Nobody can say when peers are ready: after all origins.
-    if (this.#settings.originFetchesMax === null) return null;
-    for (let place = 0; place < this.#originIds.length; place += 1) {
-      const refusal = this.#closedAt(place, "nowhere", looking);
+      const refusal = this.#closedAt(place, looking);
       if (refusal !== null) return refusal;
     }
     return null;
@@ -155,16 +149,15 @@ export class PrimaryRefusals {
   /** That what it could have of this origin is closed; null where it could have none of it anyway. */
   #closedAt(
     place: number,
-    source: Lot["source"],
     { asker, view, takeable }: { readonly asker: Asker; readonly view: View; readonly takeable: number },
   ): Refusal | null {
     const { lots, leastBytes } = this.#glanceAt(place, asker, view);
     for (let at = 0; at < lots.length; at += 1) {
       const lot = lots[at]!;
-      if (lot.source !== source || leastBytes[at]! > takeable) continue;
+      if (lot.source !== "origin" || leastBytes[at]! > takeable) continue;
       const smallest = this.#smallest(lot, asker);
       const refusal = smallest === null ? null : assetRefusal(this.#question(asker, smallest));
-      if (refusal?.reason === "ORIGIN_SATURATED" || refusal?.reason === "PEERS_NOT_READY") return refusal;
+      if (refusal?.reason === "ORIGIN_SATURATED") return refusal;
     }
     return null;
   }

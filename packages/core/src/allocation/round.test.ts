@@ -656,6 +656,24 @@ describe("what a node is told", () => {
     expect(toldTo(1, input)).toEqual({ reason: "NOTHING_LEFT", retryAfterMs: 60_000 });
   });
 
+  test("a tag and a scheme of one name are two reasons", () => {
+    const askers = [anAsker({ schemes: ["https"], refusedTags: ["ftp"] })];
+    const byScheme = aCandidate({ assetId: assetId(1), scheme: "ftp" });
+    const byTag = aCandidate({ assetId: assetId(2), tags: ["ftp"] });
+    const told = { reason: "TAG_REFUSED", tag: "ftp", retryAfterMs: 60_000 };
+    expect(toldTo(1, { askers, candidates: [byScheme, byTag] })).toEqual(told);
+    expect(toldTo(1, { askers, candidates: [byTag, byScheme] })).toEqual(told);
+  });
+
+  test("that peers are not ready, behind what the node has tried and what it has no room for", () => {
+    const holders = [aHolder({ nodeId: nodeId(9), operatorId: operatorId(9) })];
+    const fetched = aCandidate({ assetId: assetId(1), sizeBytes: 500, holders, originFetches: 1 });
+    const tried = aCandidate({ assetId: assetId(2), sizeBytes: 10, avoid: [nodeId(1)] });
+    const tooBig = aCandidate({ assetId: assetId(3), sizeBytes: 5000 });
+    const settings = roundSettings({ originFetchesMax: 1 });
+    expect(toldTo(1, { candidates: [tried, tooBig, fetched], settings })).toMatchObject({ reason: "PEERS_NOT_READY" });
+  });
+
   test("an origin whose slots this round has taken is asked again when it said", () => {
     const origins = [someSlots({ slots: 1, retryAfterMs: 15_000 })];
     expect(toldTo(1, { askers: [anAsker({ wants: 2 })], candidates: assets(2), origins })).toEqual({
