@@ -48,7 +48,8 @@ export async function killPostmaster(cluster: string, signal: "SIGQUIT" | "SIGKI
   const pid = await pidOfPostmaster(cluster);
   if (pid === null) return;
   process.kill(pid, signal);
-  while ((await pidOfPostmaster(cluster)) !== null) await sleep(10);
+  // Not "until none runs": its users may have started another by the time we look.
+  while ((await pidOfPostmaster(cluster)) === pid) await sleep(10);
 }
 
 export type Owner = AsyncDisposable & {
