@@ -1,4 +1,5 @@
 import { DispatcherError, DEFAULT_VETTING } from "@dispatcher/core";
+import type { TRPCError } from "@trpc/server";
 import { fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyTRPCPluginOptions } from "@trpc/server/adapters/fastify";
 import Fastify from "fastify";
@@ -8,6 +9,7 @@ import type { Database } from "./db/database.ts";
 import type { Log } from "./log.ts";
 import { networkOf } from "./network.ts";
 import { registerRest } from "./rest/index.ts";
+import { directCalls, directUrlOf } from "./router/direct-calls.ts";
 import { appRouter } from "./router/index.ts";
 import type { AppRouter } from "./router/index.ts";
 import { toDispatcherError, toTrpcError } from "./router/trpc.ts";
@@ -44,6 +46,7 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
     requestTimeout: 60_000,
     routerOptions: { maxParamLength: 5000 },
     logger: false,
+    rewriteUrl: (request) => directUrlOf(request) ?? request.url ?? "/",
   });
 
   const createContext = async ({ req }: { readonly req: FastifyRequest }): Promise<Context> => {
@@ -59,30 +62,31 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
     return { services, log, actor, network };
   };
 
+  /** Failures inside procedures are logged where they are told apart; this is for what is not shown, or never reached one. */
+  const logRefusal = (error: TRPCError, path: string | undefined, context: Context | undefined): void => {
+    const known = toDispatcherError(error);
+    if (known !== null && shownOutside(known) !== known) {
+      log.warn({ event: "request.refused", procedure: path, code: known.code }, known.detail);
+      return;
+    }
+    if (context !== undefined) return;
+    if (known === null) {
+      const err = error.cause ?? error;
+      log.error({ event: "request.failed", procedure: path, err }, "a request failed unexpectedly");
+    } else {
+      log.warn({ event: "request.refused", procedure: path, code: known.code }, "a request was refused");
+    }
+  };
+
   void http.register(fastifyTRPCPlugin, {
     prefix: "/trpc",
     trpcOptions: {
       router: appRouter,
       createContext,
-      onError({ error, path, ctx }) {
-        const known = toDispatcherError(error);
-        if (known !== null && shownOutside(known) !== known) {
-          log.warn({ event: "request.refused", procedure: path, code: known.code }, known.detail);
-          return;
-        }
-        // Failures inside procedures are logged where they are told apart; this is for what never reached one.
-        if (ctx !== undefined) return;
-        if (known === null) {
-          log.error(
-            { event: "request.failed", procedure: path, err: error.cause ?? error },
-            "a request failed unexpectedly",
-          );
-        } else {
-          log.warn({ event: "request.refused", procedure: path, code: known.code }, "a request was refused");
-        }
-      },
+      onError: ({ error, path, ctx }) => logRefusal(error, path, ctx),
     } satisfies FastifyTRPCPluginOptions<AppRouter>["trpcOptions"],
   });
+  void http.register(directCalls, { createContext, logRefusal });
   registerRest(http, { services, log });
   return { http, services, dependencies };
 }

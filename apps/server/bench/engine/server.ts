@@ -27,7 +27,11 @@ export async function startBenchServer({
 }: BenchServerOptions): Promise<BenchServer> {
   const child = fork(join(import.meta.dirname, "server-program.ts"), isUncoalesced ? ["--uncoalesced"] : [], {
     env: childEnvironment({ ...SETTINGS, DATABASE_URL: databaseUrl }),
-    execArgv: ["--expose-gc", ...(cpuProfiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${cpuProfiles}`])],
+    execArgv: [
+      "--expose-gc",
+      "--max-semi-space-size=64",
+      ...(cpuProfiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${cpuProfiles}`]),
+    ],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const said = await hear(child);

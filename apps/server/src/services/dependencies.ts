@@ -3,6 +3,7 @@ import type { ServerConfig } from "../config.ts";
 import type { Database } from "../db/database.ts";
 import type { Log } from "../log.ts";
 import { Feeder } from "./feeder/feeder.ts";
+import { KnownLeases } from "./sync/known-leases.ts";
 
 /** What every use case stands on. */
 export type Dependencies = {
@@ -14,11 +15,13 @@ export type Dependencies = {
   readonly random: () => number;
   /** What may be given out; one for each process. */
   readonly feeder: Feeder;
+  /** What nodes have open, as this process knows it. */
+  readonly knownLeases: KnownLeases;
 };
 
 /** All of it, from what the process has opened. */
-export function assembleDependencies(parts: Omit<Dependencies, "feeder">): Dependencies {
-  return { ...parts, feeder: new Feeder(parts) };
+export function assembleDependencies(parts: Omit<Dependencies, "feeder" | "knownLeases">): Dependencies {
+  return { ...parts, feeder: new Feeder(parts), knownLeases: new KnownLeases() };
 }
 
 /** `baseMs` up or down by at most a tenth, so that a fleet does not speak in one voice. */

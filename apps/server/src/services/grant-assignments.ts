@@ -1,19 +1,19 @@
 /**
  * Allocation rounds on the database, each for all the nodes of a group that want work. A round decides over what the feeder
- * has in memory, and writes conditionally: nodes and origins are locked, so ledgers and budgets hold whatever other servers
- * do, and a grant that another server has overtaken meets its term in the table and is not written.
+ * has in memory, and writes conditionally: nodes and, last, origins are locked, so ledgers and budgets hold whatever other
+ * servers do, and a grant that another server has overtaken meets its term in the table and is not written.
  */
-import { leaseLengthMs, openSlots, reserveBytes, roomBytes, takeSlots } from "@dispatcher/core";
-import type { Asker, AssignmentId, NodeId, Origin, OriginId, Refusal } from "@dispatcher/core";
+import { leaseLengthMs, openSlots, reserveBytes, roomBytes } from "@dispatcher/core";
+import type { Asker, AssetId, AssignmentId, NodeId, Origin, OriginId, Refusal } from "@dispatcher/core";
 import { insertAssignments } from "../db/queries/assignments.ts";
 import type { NewAssignment, OpenGrant } from "../db/queries/assignments.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import { ledgerOf, lockNodes, updateNodes } from "../db/queries/nodes.ts";
 import type { Fleet, NodeRow } from "../db/queries/nodes.ts";
-import { lockOrigins, updateOrigins } from "../db/queries/origins.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { DecisionEnd, TermedGrant } from "./feeder/feeder.ts";
-import { leaseTimesOf, originBudgetOf } from "./settings.ts";
+import { readOriginsInView, settleOrigins, transactionWithSlots } from "./origin-slots.ts";
+import { leaseTimesOf } from "./settings.ts";
 
 export type Claim = {
   readonly nodeId: NodeId;
@@ -137,7 +137,10 @@ function withGrant(asker: Asker, { reservedBytes }: TermedGrant): Asker {
   };
 }
 
-/** Which of the grants hold under the locks of nodes and origins, as they are to be written. */
+/**
+ * Which of the grants hold under the locks of the nodes, as they are to be written. Without `origins` they have the slots
+ * that they were decided with.
+ */
 export function admitGrants(
   { config }: Dependencies,
   decided: readonly TermedGrant[],
@@ -146,46 +149,33 @@ export function admitGrants(
     nodes,
     nowMs,
   }: {
-    readonly origins: ReadonlyMap<OriginId, Origin>;
+    readonly origins: ReadonlyMap<OriginId, Origin> | null;
     readonly nodes: ReadonlyMap<NodeId, Pick<Asker, "ledger" | "operatorId" | "rateBytesPerS">>;
     readonly nowMs: number;
   },
 ): readonly NewAssignment[] {
-  const slots = new Map([...origins].map(([id, origin]) => [id, openSlots(origin, nowMs).slots]));
+  const slots =
+    origins === null ? null : new Map([...origins].map(([id, origin]) => [id, openSlots(origin, nowMs).slots]));
   const roomByNode = new Map([...nodes].map(([id, { ledger }]) => [id, roomBytes(ledger)]));
   const times = leaseTimesOf(config);
-  return decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, sizeBytes, after }) => {
+  return decided.flatMap(({ assetId, nodeId, originId, reservedBytes, term, asset, factsVersion, after }) => {
     const node = nodes.get(nodeId);
-    const open = slots.get(originId) ?? 0;
+    const open = slots === null ? 1 : (slots.get(originId) ?? 0);
     const room = roomByNode.get(nodeId) ?? -1;
     // What was decided on a view, or for a transaction that is repeated, may not hold any more.
     if (node === undefined || open === 0 || reservedBytes > room) return [];
-    slots.set(originId, open - 1);
+    slots?.set(originId, open - 1);
     roomByNode.set(nodeId, room - reservedBytes);
-    const leaseMs = leaseLengthMs({ bytesLeft: sizeBytes, rateBytesPerS: node.rateBytesPerS }, times);
-    return [{ assetId, nodeId, originId, reservedBytes, operatorId: node.operatorId, term, leaseMs, after }];
+    const lengthMs = leaseLengthMs({ bytesLeft: asset.sizeBytes, rateBytesPerS: node.rateBytesPerS }, times);
+    const expiresAtMs = Math.round(nowMs + lengthMs);
+    const { operatorId } = node;
+    return [{ assetId, nodeId, originId, reservedBytes, operatorId, term, expiresAtMs, asset, factsVersion, after }];
   });
 }
 
-/** Origins after these grants, which they had slots for. */
-export function takeOriginSlots(
-  origins: ReadonlyMap<OriginId, Origin>,
-  admitted: readonly NewAssignment[],
-  grants: readonly OpenGrant[],
-  nowMs: number,
-): ReadonlyMap<OriginId, Origin> {
-  const originByAsset = new Map(admitted.map((grant) => [grant.assetId, grant.originId]));
-  const takenByOrigin = new Map<OriginId, number>();
-  for (const { asset } of grants) {
-    const originId = originByAsset.get(asset.id);
-    if (originId !== undefined) takenByOrigin.set(originId, (takenByOrigin.get(originId) ?? 0) + 1);
-  }
-  const after = new Map(origins);
-  for (const [id, taken] of takenByOrigin) {
-    const origin = origins.get(id);
-    if (origin !== undefined) after.set(id, takeSlots(origin, taken, nowMs));
-  }
-  return after;
+/** Whose slots grants of these assets take. */
+export function originsOfGrants(admitted: readonly NewAssignment[]): ReadonlyMap<AssetId, OriginId> {
+  return new Map(admitted.map((grant) => [grant.assetId, grant.originId]));
 }
 
 /** Those of the decided grants that were not written. */
@@ -210,7 +200,7 @@ type Round = {
 
 /** One round and its transaction. */
 async function runRound(dependencies: Dependencies, claims: readonly Claim[]): Promise<Round> {
-  const { db, vetting, feeder, config } = dependencies;
+  const { db, vetting, feeder } = dependencies;
   const claimByNode = new Map(claims.map((claim) => [claim.nodeId, claim]));
   await feeder.prepare(claims.reduce((sum, { wants }) => sum + wants, 0));
   const fleet = await feeder.fleet();
@@ -218,7 +208,7 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
   let decision: Decision | null = null;
   const end: DecisionEnd = { decided: [], lost: [], isUndone: true };
   try {
-    const { ownEvents, originsAfter, ...round } = await db.transaction(async (sql) => {
+    const { ownEvents, originsAfter, ...round } = await transactionWithSlots(db, async (sql, view) => {
       const nodes = await lockNodes(sql, [...claimByNode.keys()], vetting);
       const nowMs = nodes[0]?.nowMs ?? 0;
       const askers = nodes.flatMap((node) => {
@@ -230,8 +220,8 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
       });
       decision ??= await decideGrants(dependencies, { askers, fleet, nowMs });
       end.decided = decision.grants;
-      const originIds = new Set(decision.grants.map((grant) => grant.originId));
-      const origins = await lockOrigins(sql, [...originIds], originBudgetOf(config));
+      const originIds = decision.grants.map((grant) => grant.originId);
+      const origins = view.isFirst ? null : await readOriginsInView(dependencies, sql, originIds, view);
       const askerById = new Map(askers.map((asker) => [asker.nodeId, asker]));
       const admitted = admitGrants(dependencies, decision.grants, { origins, nodes: askerById, nowMs });
       const grants = await insertAssignments(sql, admitted, nowMs);
@@ -243,8 +233,6 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
           return given === undefined ? [] : [withLeases(node, given)];
         }),
       );
-      const after = takeOriginSlots(origins, admitted, grants, nowMs);
-      await updateOrigins(sql, after);
       const eventIds = await appendEvents(
         sql,
         [...grantsByNode].map(([nodeId, given]) => ({
@@ -255,9 +243,12 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
           detail: { granted: given.map(({ assignmentId }) => assignmentId) },
         })),
       );
+      const originByAsset = originsOfGrants(admitted);
+      const taken = grants.flatMap(({ asset }) => originByAsset.get(asset.id) ?? []);
+      const originsNow = await settleOrigins(dependencies, sql, { changes: [], taken, nowMs });
       const lost = lostGrants(decision.grants, grants);
       end.lost = lost;
-      return { grants, refusalByNode: decision.refusalByNode, lost, ownEvents: eventIds, originsAfter: after };
+      return { grants, refusalByNode: decision.refusalByNode, lost, ownEvents: eventIds, originsAfter: originsNow };
     });
     end.isUndone = false;
     feeder.own(ownEvents);

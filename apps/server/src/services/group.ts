@@ -1,7 +1,7 @@
 /**
  * Calls that arrive while others are under way are answered together: a hundred nodes that speak at once cost one
- * transaction and not a hundred. Nobody waits for company: a call that finds a free lane goes at once, and so a group is
- * as large as the database is busy.
+ * transaction and not a hundred. Nobody waits long for company: a call that finds a free lane goes with those that came in
+ * the same turn of the event loop, and so a group is as large as the database is busy.
  */
 import { DispatcherError } from "@dispatcher/core";
 
@@ -33,6 +33,7 @@ export function createGroup<Call, Answer>({
   let waiting: Waiting<Call, Answer>[] = [];
   const busyKeys = new Set<string>();
   let busyLanes = 0;
+  let isFilling = false;
 
   const settle = (members: readonly Waiting<Call, Answer>[], answers: readonly (Answer | Error)[]): void => {
     members.forEach(({ resolve, reject }, place) => {
@@ -61,8 +62,10 @@ export function createGroup<Call, Answer>({
     while (busyLanes < lanes) {
       const members: Waiting<Call, Answer>[] = [];
       const left: Waiting<Call, Answer>[] = [];
+      // All at once would leave the other lanes without work until all are answered, and then again.
+      const share = Math.min(sizeMax, Math.ceil(waiting.length / (lanes - busyLanes)));
       for (const one of waiting) {
-        if (members.length < sizeMax && !busyKeys.has(one.key)) {
+        if (members.length < share && !busyKeys.has(one.key)) {
           busyKeys.add(one.key);
           members.push(one);
         } else {
@@ -75,14 +78,24 @@ export function createGroup<Call, Answer>({
       void answer(members).finally(() => {
         busyLanes -= 1;
         for (const { key } of members) busyKeys.delete(key);
-        fillLanes();
+        fillSoon();
       });
     }
+  };
+
+  /** Once all who were answered, or heard, in this turn of the event loop have had their say. */
+  const fillSoon = (): void => {
+    if (isFilling) return;
+    isFilling = true;
+    setImmediate(() => {
+      isFilling = false;
+      fillLanes();
+    });
   };
 
   return (call) =>
     new Promise((resolve, reject) => {
       waiting.push({ call, key: keyOf(call), resolve, reject });
-      if (busyLanes < lanes) fillLanes();
+      if (busyLanes < lanes) fillSoon();
     });
 }

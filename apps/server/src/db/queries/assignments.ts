@@ -89,10 +89,13 @@ export async function readUnstartedOfAssets(
      where asset_id = any(${assetIds}::bigint[]) and state = 'granted' and not is_surplus order by asset_id, term desc`;
 }
 
-/** Let the nodes of these leases be told that they are not needed. */
+/** Let the nodes of these leases, which are locked, be told that they are not needed. */
 export async function markSurplus(sql: Sql, ids: readonly AssignmentId[]): Promise<void> {
   if (ids.length === 0) return;
-  await sql`update assignments set is_surplus = true where id = any(${ids}::bigint[])`;
+  // The node's row as well, by whose version a server knows whether the leases that it remembers are still as they were.
+  await sql`
+    with marked as (update assignments set is_surplus = true where id = any(${ids}::bigint[]) returning node_id)
+    update nodes set lease_due_at = lease_due_at where id in (select node_id from marked)`;
 }
 
 /** Leases past their deadline and grace, oldest first. O(nodes), and of those that are late O(their leases). */
@@ -158,7 +161,10 @@ export type NewAssignment = {
   readonly originId: OriginId;
   readonly term: number;
   readonly reservedBytes: number;
-  readonly leaseMs: number;
+  readonly expiresAtMs: number;
+  /** What its node is told of the asset, and the version of the facts that this is from. */
+  readonly asset: OpenGrant["asset"];
+  readonly factsVersion: number;
   /** Whose turn has to be the one before, where that was decided in this process too; else null. */
   readonly after: NodeId | null;
 };
@@ -166,8 +172,9 @@ export type NewAssignment = {
 /**
  * Write grants of nodes that are locked, and answer those that were written, in their order. A grant is written when its
  * turn is the next one of its asset and, where this process decided the turn before as well, that one was taken by whom it
- * was decided for. The others have been overtaken. The turns that are committed are looked at first: the constraint alone
- * would wait for whoever just reports on such a row, who may wait for our origins.
+ * was decided for, and when the asset is wanted and the catalog still says of it what the node is told. The others have been
+ * overtaken. The turns that are committed are looked at first: the constraint alone
+ * would wait for whoever just reports on such a row. All write in the order of ids, so that no two wait for each other.
  */
 export async function insertAssignments(
   sql: Sql,
@@ -175,33 +182,36 @@ export async function insertAssignments(
   nowMs: number,
 ): Promise<readonly OpenGrant[]> {
   if (grants.length === 0) return [];
-  const rows = await sql<OpenGrantRow[]>`
-    with x as (
-      insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, lease_expires_at,
-                               reserved_bytes)
-      select asset, node, operator, origin, 'granted', term, term, to_timestamp(${nowMs}::double precision / 1000),
-             to_timestamp((${nowMs}::double precision + lease) / 1000), reserved
-        from (select *, row_number() over (partition by asset order by term) as place
-                from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
-                            ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
-                            ${grants.map((grant) => grant.term)}::integer[], ${grants.map((grant) => grant.reservedBytes)}::bigint[],
-                            ${grants.map((grant) => grant.leaseMs)}::double precision[],
-                            ${grants.map((grant) => grant.after)}::bigint[]) with ordinality
-                       as u(asset, node, operator, origin, term, reserved, lease, after, rank)) r
-       where r.term = r.place + coalesce((select max(h.turn) from assignments h where h.asset_id = r.asset), 0)
-         and (r.place > 1 or r.after is null
-              or exists (select from assignments p
-                          where p.asset_id = r.asset and p.turn = r.term - 1 and p.node_id = r.after))
-         and not exists (select from assignments h
-                          where h.asset_id = r.asset and h.node_id = r.node
-                            and h.state in ('granted', 'running', 'stored'))
-       order by r.rank
-      on conflict (asset_id, turn) do nothing
-      returning id, node_id, asset_id, term, lease_expires_at, reserved_bytes)
-    select ${grantColumns(sql)}
-      from x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
-     order by x.id`;
-  return withoutOvertaken(sql, grants, rows.map(toOpenGrant));
+  const rows = await sql<{ id: AssignmentId; assetId: AssetId; nodeId: NodeId; term: number }[]>`
+    insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, lease_expires_at,
+                             reserved_bytes)
+    select asset, node, operator, origin, 'granted', term, term, to_timestamp(${nowMs}::double precision / 1000),
+           to_timestamp(expires / 1000), reserved
+      from (select *, row_number() over (partition by asset order by term) as place
+              from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
+                          ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
+                          ${grants.map((grant) => grant.term)}::integer[], ${grants.map((grant) => grant.reservedBytes)}::bigint[],
+                          ${grants.map((grant) => grant.expiresAtMs)}::double precision[],
+                          ${grants.map((grant) => grant.after)}::bigint[], ${grants.map((grant) => grant.factsVersion)}::integer[])
+                     as u(asset, node, operator, origin, term, reserved, expires, after, facts)) r
+     where r.term = r.place + coalesce((select max(h.turn) from assignments h where h.asset_id = r.asset), 0)
+       and exists (select from standings s
+                    where s.asset_id = r.asset and s.state = 'wanted' and s.facts_version = r.facts)
+       and (r.place > 1 or r.after is null
+            or exists (select from assignments p
+                        where p.asset_id = r.asset and p.turn = r.term - 1 and p.node_id = r.after))
+       and not exists (select from assignments h
+                        where h.asset_id = r.asset and h.node_id = r.node
+                          and h.state in ('granted', 'running', 'stored'))
+     order by r.asset, r.term
+    on conflict (asset_id, turn) do nothing
+    returning id::text as id, asset_id::text as "assetId", node_id::text as "nodeId", term`;
+  const idByGrant = new Map(rows.map(({ id, assetId, nodeId, term }) => [`${assetId} ${nodeId} ${term}`, id]));
+  const written = grants.flatMap(({ nodeId, term, expiresAtMs, reservedBytes, asset }): readonly OpenGrant[] => {
+    const assignmentId = idByGrant.get(`${asset.id} ${nodeId} ${term}`);
+    return assignmentId === undefined ? [] : [{ nodeId, assignmentId, term, expiresAtMs, reservedBytes, asset }];
+  });
+  return withoutOvertaken(sql, grants, written);
 }
 
 /** Where of two grants of one asset the earlier was not written, the later was decided without knowing who came instead. */
@@ -411,7 +421,9 @@ export async function hasCrowdedAsset(sql: Sql, nodeId: NodeId): Promise<boolean
 }
 
 /** A copy that is there without a lease that could have ended in it. */
-export type FoundCopy = Omit<NewAssignment, "reservedBytes" | "leaseMs" | "after"> & { readonly copy: NewCopy };
+export type FoundCopy = Omit<NewAssignment, "reservedBytes" | "expiresAtMs" | "asset" | "factsVersion" | "after"> & {
+  readonly copy: NewCopy;
+};
 
 /** Write copies of a locked node and locked assets that have no other assignment of it. */
 export async function insertFoundCopies(sql: Sql, found: readonly FoundCopy[]): Promise<void> {

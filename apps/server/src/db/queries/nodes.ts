@@ -39,6 +39,8 @@ export type NodeRow = {
   readonly leaseDueAtMs: number | null;
   /** Database time of this read. */
   readonly nowMs: number;
+  /** By which transaction the row was written last: another one whenever something of the node has changed since. */
+  readonly version: string;
 };
 
 export function ledgerOf({ offeredBytes, marginBytes, heldBytes, reservedBytes }: NodeRow): ByteLedger {
@@ -73,7 +75,7 @@ export async function lockNodes(
            verified_copies >= ${vetting.verifiedCopies}
              and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
            created_at as "createdAtMs", open_assignments::text[] as "openIds", lease_due_at as "leaseDueAtMs",
-           clock_timestamp() as "nowMs"
+           clock_timestamp() as "nowMs", xmin::text as version
       from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
 }
 
@@ -140,7 +142,7 @@ export async function updateNodes(sql: Sql, nodes: readonly NodeToWrite[]): Prom
      where nodes.id = r.id`;
 }
 
-/** The same of locked nodes that have just spoken, with what they said of themselves. */
+/** The same of locked nodes that have just spoken, with what they said of themselves; answers their version from now on. */
 export async function updateSyncedNodes(
   sql: Sql,
   nodes: readonly (NodeToWrite & {
@@ -149,7 +151,7 @@ export async function updateSyncedNodes(
     readonly schemes: readonly string[];
     readonly network: string | null;
   })[],
-): Promise<void> {
+): Promise<string> {
   const rows = nodes.map((node) => ({
     ...toRecord(node),
     free: node.freeBytes,
@@ -157,7 +159,7 @@ export async function updateSyncedNodes(
     schemes: [...node.schemes],
     network: node.network,
   }));
-  await sql`
+  const [row] = await sql<{ version: string }[]>`
     update nodes
        set offered_bytes = r.offered, margin_bytes = r.margin, held_bytes = r.held, held_copies = r.copies,
            held_digest = decode(r.digest, 'hex'), reserved_bytes = r.reserved,
@@ -168,7 +170,54 @@ export async function updateSyncedNodes(
              id bigint, offered bigint, margin bigint, held bigint, copies bigint, digest text, reserved bigint,
              quota integer, rate double precision, verified bigint, inventory boolean, open bigint[], due double precision, free bigint,
              version text, schemes text[], network text)
-     where nodes.id = r.id`;
+     where nodes.id = r.id
+    returning nodes.xmin::text as version`;
+  return row?.version ?? "";
+}
+
+/**
+ * Note that nodes are there which have nothing open, offer what they offered, and hold what is on record, where they say what
+ * they hold. Answers these, with the database's clock; of the others nothing is written. One statement.
+ */
+export async function updateQuietNodes(
+  sql: Sql,
+  nodes: readonly {
+    readonly id: NodeId;
+    readonly freeBytes: number;
+    readonly offeredBytes: number;
+    readonly marginBytes: number;
+    readonly agentVersion: string;
+    readonly schemes: readonly string[];
+    readonly network: string | null;
+    readonly holding?: Holding | undefined;
+  }[],
+): Promise<readonly { readonly id: NodeId; readonly nowMs: number }[]> {
+  if (nodes.length === 0) return [];
+  const rows = nodes.map(({ id, freeBytes, offeredBytes, marginBytes, agentVersion, schemes, network, holding }) => ({
+    id,
+    free: freeBytes,
+    offered: offeredBytes,
+    margin: marginBytes,
+    version: agentVersion,
+    schemes: [...schemes],
+    network,
+    ...(holding === undefined ? {} : { copies: holding.copies, bytes: holding.bytes, digest: holding.digest }),
+  }));
+  return sql<{ id: NodeId; nowMs: number }[]>`
+    update nodes n
+       set life = 'online', last_sync_at = clock_timestamp(), free_bytes = r.free, agent_version = r.version,
+           schemes = r.schemes, network = coalesce(r.network, n.network)
+      from (select r.*
+              from jsonb_to_recordset(${sql.json(rows)}) as r(
+                     id bigint, free bigint, offered bigint, margin bigint, version text, schemes text[], network text,
+                     copies bigint, bytes bigint, digest text)
+              join nodes l on l.id = r.id
+             order by l.id for no key update of l) r
+     where n.id = r.id and n.life not in ('lost', 'retired') and not n.inventory_wanted and n.open_assignments = '{}'
+       and n.offered_bytes = r.offered and n.margin_bytes = r.margin
+       and (r.copies is null
+            or (n.held_copies, n.held_bytes, encode(n.held_digest, 'hex')) = (r.copies, r.bytes, r.digest))
+    returning n.id::text as id, clock_timestamp() as "nowMs"`;
 }
 
 /** Count a locked node's copies anew from their rows; true where that changed something. O(its copies). */

@@ -5,6 +5,7 @@
 import type {
   AssetId,
   AssetState,
+  AssignmentId,
   CopyRange,
   DatasetId,
   Digest,
@@ -23,6 +24,8 @@ import type { DigestColumns } from "./digest.ts";
 /** An asset as the rules see it. */
 export type AssetFacts = {
   readonly id: AssetId;
+  /** Another one where the catalog has come to say something else. */
+  readonly factsVersion: number;
   readonly originId: OriginId;
   readonly scheme: string;
   readonly sizeBytes: number | null;
@@ -39,28 +42,61 @@ type AssetFactsRow = Omit<AssetFacts, "digest" | "copies"> & CopyRange & DigestC
 
 /** Field by field: what is left over from a destructured row is a slow object, and these are made by the thousand. */
 function toAssetFacts(row: AssetFactsRow): AssetFacts {
-  const { id, originId, scheme, sizeBytes, state, priority, rank, removeByMs, createdAtMs } = row;
+  const { id, factsVersion, originId, scheme, sizeBytes, state, priority, rank, removeByMs, createdAtMs } = row;
   const { min, target, max } = row;
   const digest = toDigest(row);
   const copies = { min, target, max };
-  return { id, originId, scheme, sizeBytes, digest, state, copies, priority, rank, removeByMs, createdAtMs };
+  return {
+    id,
+    factsVersion,
+    originId,
+    scheme,
+    sizeBytes,
+    digest,
+    state,
+    copies,
+    priority,
+    rank,
+    removeByMs,
+    createdAtMs,
+  };
 }
 
 const assetFacts = (sql: Sql) => sql`
-  s.asset_id::text as id, a.origin_id::text as "originId", a.scheme, a.size_bytes as "sizeBytes",
+  s.asset_id::text as id, s.facts_version as "factsVersion", a.origin_id::text as "originId", a.scheme, a.size_bytes as "sizeBytes",
   a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex", s.state,
   d.copies_min as min, d.copies_target as target, d.copies_max as max,
   coalesce(a.priority, d.priority) as priority, a.rank, a.remove_by as "removeByMs", a.created_at as "createdAtMs"`;
 
 /**
- * Lock assets for a change of their copies, in id order; after nodes, before origins. Facts that an import changes
- * meanwhile may be those of before it: it marks what it changes as due, and that mark outlives this lock.
+ * Lock assets for a change of their copies, in id order; after nodes, before origins. What the caller knows of them already
+ * is not read again while it holds.
  */
-export async function lockAssets(sql: Sql, ids: readonly AssetId[]): Promise<readonly AssetFacts[]> {
+export async function lockAssets(
+  sql: Sql,
+  ids: readonly AssetId[],
+  known: (id: AssetId) => AssetFacts | undefined = () => undefined,
+): Promise<readonly AssetFacts[]> {
+  if (ids.length === 0) return [];
+  const locked = await sql<Pick<AssetFacts, "id" | "state" | "factsVersion">[]>`
+    select asset_id::text as id, state, facts_version as "factsVersion" from standings
+     where asset_id = any(${ids}::bigint[]) order by asset_id for no key update`;
+  const factsById = new Map<AssetId, AssetFacts>();
+  const unknown: AssetId[] = [];
+  for (const { id, state, factsVersion } of locked) {
+    const facts = known(id);
+    if (facts?.factsVersion !== factsVersion) unknown.push(id);
+    else factsById.set(id, facts.state === state ? facts : { ...facts, state });
+  }
+  for (const facts of await readAssetFacts(sql, unknown)) factsById.set(facts.id, facts);
+  return locked.flatMap(({ id }) => factsById.get(id) ?? []);
+}
+
+async function readAssetFacts(sql: Sql, ids: readonly AssetId[]): Promise<readonly AssetFacts[]> {
   if (ids.length === 0) return [];
   const rows = await sql<AssetFactsRow[]>`
     select ${assetFacts(sql)} from standings s join assets a on a.id = s.asset_id join datasets d on d.id = a.dataset_id
-     where s.asset_id = any(${ids}::bigint[]) order by s.asset_id for no key update of s`;
+     where s.asset_id = any(${ids}::bigint[])`;
   return rows.map(toAssetFacts);
 }
 
@@ -87,11 +123,12 @@ export type HolderRow = {
   } | null;
 };
 
-/** Everybody who has, or has leased, one of the assets. */
+/** Everybody who has, or has leased, one of the assets, but by the assignments in `except`. */
 export async function readHolders(
   sql: Sql,
   assetIds: readonly AssetId[],
   vetting: { readonly verifiedCopies: number; readonly ageMs: number },
+  except: readonly AssignmentId[] = [],
 ): Promise<readonly HolderRow[]> {
   if (assetIds.length === 0) return [];
   const rows = await sql<
@@ -104,6 +141,7 @@ export async function readHolders(
            x.size_bytes as "sizeBytes", encode(x.sha256, 'hex') as sha256, x.trust, x.counts
       from assignments x join nodes n on n.id = x.node_id
      where x.asset_id = any(${assetIds}::bigint[]) and x.state in ('granted', 'running', 'stored')
+       and x.id <> all(${except}::bigint[])
      order by x.asset_id, x.node_id`;
   return rows.map((row) => {
     const { assetId, nodeId, operatorId, network, life, inventoryWanted, isVetted, state, isSurplus, turn } = row;
@@ -160,10 +198,11 @@ export async function updateStandingsAfterFailure(
      where s.asset_id = r.id`;
 }
 
-/** Let the standing of all of a dataset's assets be computed anew, by the sweeps and in their batches. */
+/** Of a dataset that has changed: the standing of all its assets is to be computed anew, by the sweeps and in their batches. */
 export async function markDatasetDue(sql: Sql, datasetId: DatasetId): Promise<void> {
   await sql`
-    update standings set due_at = now() where asset_id in (select id from assets where dataset_id = ${datasetId})`;
+    update standings set due_at = now(), facts_version = facts_version + 1
+     where asset_id in (select id from assets where dataset_id = ${datasetId})`;
 }
 
 /** As above, of all assets that a node has a copy of. */
@@ -204,6 +243,8 @@ export async function readQueueIds(sql: Sql): Promise<readonly QueueId[]> {
 /** An asset that needs copies, as it stands in its queue. */
 export type QueuedAsset = {
   readonly facts: AssetFacts;
+  /** What a node that gets it is told beside these. */
+  readonly place: { readonly url: string; readonly dataset: string; readonly path: string };
   readonly sizeClass: number;
   readonly queuedUrgency: number;
   readonly placesLeft: number;
@@ -215,15 +256,16 @@ export type QueuedAsset = {
   readonly lastTurn: number;
 };
 
-type QueuedAssetRow = Omit<QueuedAsset, "facts"> & AssetFactsRow;
+type QueuedAssetRow = Omit<QueuedAsset, "facts" | "place"> & QueuedAsset["place"] & AssetFactsRow;
 
 function toQueuedAsset(row: QueuedAssetRow): QueuedAsset {
-  const { sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn } = row;
-  return { facts: toAssetFacts(row), sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn };
+  const { sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn, url, dataset, path } = row;
+  const place = { url, dataset, path };
+  return { facts: toAssetFacts(row), place, sizeClass, queuedUrgency, placesLeft, retryAtMs, nowMs, lastTurn };
 }
 
 const queuedAsset = (sql: Sql) => sql`
-  ${assetFacts(sql)}, s.size_class as "sizeClass", s.urgency as "queuedUrgency", s.places_left as "placesLeft",
+  ${assetFacts(sql)}, a.url, d.key as dataset, a.path, s.size_class as "sizeClass", s.urgency as "queuedUrgency", s.places_left as "placesLeft",
   s.retry_at as "retryAtMs", clock_timestamp() as "nowMs",
   coalesce((select x.turn from assignments x where x.asset_id = s.asset_id order by x.turn desc limit 1), 0) as "lastTurn"`;
 

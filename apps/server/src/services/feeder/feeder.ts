@@ -33,6 +33,7 @@ import type {
 import type { ServerConfig } from "../../config.ts";
 import type { Database } from "../../db/database.ts";
 import { readLateFailures } from "../../db/queries/assignments.ts";
+import type { OpenGrant } from "../../db/queries/assignments.ts";
 import { readChangedAssets, readEventCursor } from "../../db/queries/events.ts";
 import type { EventCursor } from "../../db/queries/events.ts";
 import { readFleet } from "../../db/queries/nodes.ts";
@@ -46,7 +47,7 @@ import {
   readQueuedAssets,
   readQueues,
 } from "../../db/queries/standings.ts";
-import type { AssetFacts, HolderRow, QueueId, QueuedAsset } from "../../db/queries/standings.ts";
+import type { AssetFacts, HolderRow, QueueId, QueuePlace, QueuedAsset } from "../../db/queries/standings.ts";
 import { toHolders, urgencyFactsOf } from "../asset-standing.ts";
 import { originBudgetOf } from "../settings.ts";
 import { Queue } from "./queue.ts";
@@ -59,10 +60,12 @@ const QUEUES_POLL_MS = 10_000;
 const VIEW_MAX_MS = 30 * 60_000;
 /** Loaded beyond what a round may take, because some will be refused by rules that SQL does not know. */
 const SPARE = 16;
-/** Loaded at once of a queue: shared among the queues, within these limits. */
+/** Loaded at once, shared among the queues, and so many of each at least. More: decisions wait longer for a load. */
+const LOADED_AT_ONCE = 2_048;
 const CHUNK_MIN = 16;
-const CHUNK_MAX = 1024;
-const LOADED_AT_ONCE = 200_000;
+const CHUNK_MAX = 256;
+/** A queue is loaded on before a round has to wait for it: while it has less than so many chunks more than a round needs. */
+const CHUNKS_AHEAD = 2;
 /** Assets read in one statement. */
 const BATCH = 2_000;
 /** Behind the floor a search looks at so many of each queue, and takes so many of them. */
@@ -86,7 +89,9 @@ export type FeederParts = {
 /** A grant as decided, with the term it is to be written under. */
 export type TermedGrant = GrantDecision & {
   readonly term: number;
-  readonly sizeBytes: number | null;
+  /** What the node is told of the asset, and the version of the facts that this is from. */
+  readonly asset: OpenGrant["asset"];
+  readonly factsVersion: number;
   /** Whose turn was the one before, where this process has decided that and may not have written it; else null. */
   readonly after: NodeId | null;
 };
@@ -100,7 +105,15 @@ export type DecisionEnd = {
   isUndone: boolean;
 };
 
-type Entry = { readonly queue: Queue; lastTurn: number; lastNode: NodeId | null; isAhead: boolean };
+type Entry = {
+  readonly queue: Queue;
+  readonly facts: AssetFacts;
+  /** What a node that gets it is told. */
+  readonly told: OpenGrant["asset"];
+  lastTurn: number;
+  lastNode: NodeId | null;
+  isAhead: boolean;
+};
 
 function keyOf({ originId, sizeClass }: QueueId): string {
   return `${originId} ${sizeClass}`;
@@ -137,6 +150,12 @@ export class Feeder {
   #queuesReadAtMs = -Infinity;
   #fleet: { readonly fleet: Fleet; readonly readAtMs: number } | null = null;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The load of queues that is under way; there is one at a time. */
+  #loading: Promise<void> | null = null;
+  /** Assets that changed since it began to read, which may have missed that; with their place since, where that is known. */
+  readonly #missed = new Map<AssetId, (QueueId & QueuePlace) | null>();
+  /** Counts the views that were begun. */
+  #view = 0;
 
   constructor(parts: FeederParts) {
     this.#parts = parts;
@@ -191,17 +210,9 @@ export class Feeder {
       entry.lastNode = nodeId;
       takenByOrigin.set(originId, (takenByOrigin.get(originId) ?? 0) + 1);
       this.#inFlight.set(assetId, (this.#inFlight.get(assetId) ?? 0) + 1);
-      const candidate = this.#candidateOf(assetId);
-      return {
-        nodeId,
-        assetId,
-        originId,
-        source,
-        reservedBytes,
-        term: entry.lastTurn,
-        after,
-        sizeBytes: candidate?.sizeBytes ?? null,
-      };
+      const { told: asset, lastTurn: term } = entry;
+      const { factsVersion } = entry.facts;
+      return { nodeId, assetId, originId, source, reservedBytes, term, after, asset, factsVersion };
     });
     for (const { assetId } of grants) this.#park(assetId);
     for (const [originId, taken] of takenByOrigin) {
@@ -268,20 +279,28 @@ export class Feeder {
     }
     if (!isUndone && lost.length > 0) this.#companyUntilMs = performance.now() + COMPANY_MS;
     for (const { assetId, originId } of isUndone ? decided : lost) {
-      this.#stale.add(assetId);
+      this.markStale([assetId]);
       if (isUndone) this.giveBack(originId, 1);
     }
   }
 
   /** Assets changed in a way that is to be read. */
   markStale(ids: Iterable<AssetId>): void {
-    for (const id of ids) this.#stale.add(id);
+    for (const id of ids) {
+      this.#stale.add(id);
+      this.#noteMissed(id, null);
+    }
   }
 
   /** Slots that a transaction under way will give back: a guess, and at worst wrong until the next poll. */
   giveBack(id: OriginId, slots: number): void {
     const origin = this.#origins.get(id);
     if (origin !== undefined) this.#origins.set(id, returnSlots(origin, slots));
+  }
+
+  /** What is known of an asset; the version says whether it still holds. */
+  factsOf(id: AssetId): AssetFacts | undefined {
+    return this.#entries.get(id)?.facts;
   }
 
   /** As this process has just written them. */
@@ -300,10 +319,14 @@ export class Feeder {
    */
   putCopied(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): void {
     const entry = this.#entries.get(asset.id);
-    if (entry === undefined) return;
-    if (entry.lastTurn !== Math.max(...rows.map((row) => row.turn))) {
-      // Somebody has had a turn that these rows do not show: they were read before it.
-      this.#stale.add(asset.id);
+    if (entry === undefined) {
+      this.#noteMissed(asset.id, null);
+      return;
+    }
+    const isOvertaken = entry.lastTurn !== Math.max(...rows.map((row) => row.turn));
+    if (isOvertaken || entry.facts.factsVersion !== asset.factsVersion) {
+      // Somebody has had a turn that these rows do not show, or the catalog says something else by now.
+      this.markStale([asset.id]);
       return;
     }
     const copies = toHolders(rows.filter((row) => row.replica !== null));
@@ -312,14 +335,19 @@ export class Feeder {
       return;
     }
     const place = { id: asset.id, urgency: this.#urgencyOf(asset, copies, nowMs) };
-    const { queue, lastTurn } = entry;
+    const { queue, told, lastTurn } = entry;
     const avoid = this.#candidateOf(asset.id)?.avoid ?? [];
     this.#drop(asset.id);
-    if (!queue.covers(place)) return;
+    if (!queue.covers(place)) {
+      this.#noteMissed(asset.id, { ...queue.id, ...place });
+      return;
+    }
     const holders = toHolders(rows);
     const urgency = this.#orderOf(asset, this.#urgencyOf(asset, holders, nowMs));
     this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), {
       queue,
+      facts: asset,
+      told,
       lastTurn,
       lastNode: null,
       isAhead: false,
@@ -347,6 +375,7 @@ export class Feeder {
   async #begin(): Promise<void> {
     // The cursor first: what changes while the queues are read comes again.
     const cursor = await readEventCursor(this.#parts.db.sql);
+    this.#view += 1;
     this.#pool = this.#newPool();
     for (const known of [this.#queues, this.#entries, this.#origins, this.#stale, this.#resting, this.#ownEvents]) {
       known.clear();
@@ -391,7 +420,10 @@ export class Feeder {
     }
     this.#seenEvents = new Set(events.map(({ id }) => id));
     this.#cursor = cursor;
-    for (const id of changed) if (this.#entries.has(id)) this.#stale.add(id);
+    for (const id of changed) {
+      if (this.#entries.has(id)) this.#stale.add(id);
+      this.#noteMissed(id, null);
+    }
     await this.#noteUnknown([...changed].filter((id) => !this.#entries.has(id)));
     if (polledAtMs - this.#queuesReadAtMs > QUEUES_POLL_MS) await this.#findQueues();
     else await this.#readOrigins();
@@ -435,19 +467,55 @@ export class Feeder {
     }
   }
 
+  /** What this round may need is loaded when this resolves; what the next ones may need, soon. */
   async #refill(wanted: number): Promise<void> {
-    const chunk = Math.min(CHUNK_MAX, Math.max(CHUNK_MIN, Math.floor(LOADED_AT_ONCE / Math.max(1, this.#queues.size))));
-    const low = [...this.#queues.values()].flatMap((queue) => {
-      if (queue.isWhole) return [];
-      const need = Math.min(wanted, openSlotsOf(this.#origins.get(queue.id.originId))) + SPARE;
-      return queue.ahead >= need ? [] : [{ queue, take: Math.max(chunk, 2 * need) }];
+    while (this.#lowQueues(wanted, 0).length > 0) await this.#load(wanted);
+    if (this.#loading === null && this.#lowQueues(wanted, CHUNKS_AHEAD).length > 0) {
+      // What fails here fails again where somebody waits for it, and is told there.
+      this.#load(wanted).catch(() => {});
+    }
+  }
+
+  get #chunk(): number {
+    return Math.min(CHUNK_MAX, Math.max(CHUNK_MIN, Math.floor(LOADED_AT_ONCE / Math.max(1, this.#queues.size))));
+  }
+
+  /** Queues that have less to give than a round and so many chunks take; those with least first. */
+  #lowQueues(wanted: number, chunksAhead: number): readonly { readonly queue: Queue; readonly take: number }[] {
+    const chunk = this.#chunk;
+    return [...this.#queues.values()]
+      .flatMap((queue) => {
+        if (queue.isWhole) return [];
+        const need = Math.min(wanted, openSlotsOf(this.#origins.get(queue.id.originId))) + SPARE;
+        return queue.ahead >= need + chunksAhead * chunk ? [] : [{ queue, take: Math.max(chunk, need - queue.ahead) }];
+      })
+      .toSorted((a, b) => a.queue.ahead - b.queue.ahead);
+  }
+
+  /** Load on, or wait for the load that is under way. */
+  #load(wanted: number): Promise<void> {
+    this.#loading ??= this.#loadQueues(wanted).finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  /** Some of the queues that are low, from their floors on. */
+  async #loadQueues(wanted: number): Promise<void> {
+    let rows = 0;
+    const low = this.#lowQueues(wanted, CHUNKS_AHEAD).filter(({ take }) => {
+      const isFirst = rows === 0;
+      rows += take;
+      return isFirst || rows <= LOADED_AT_ONCE;
     });
     if (low.length === 0) return;
+    const view = this.#view;
+    this.#missed.clear();
     const read = await readQueues(
       this.#parts.db.sql,
       low.map(({ queue: { id, floor }, take }) => ({ ...id, after: floor, take })),
     );
     const details = await this.#readDetails(read);
+    // Those queues are gone.
+    if (view !== this.#view) return;
     const byQueue = Map.groupBy(read, (asset) => keyOf(queueIdOf(asset)));
     for (const { queue, take } of low) {
       const assets = byQueue.get(keyOf(queue.id)) ?? [];
@@ -461,9 +529,22 @@ export class Feeder {
         if (entry !== undefined) this.#place(candidate, entry);
       }
       for (const asset of assets) {
-        if (!this.#entries.has(asset.facts.id)) this.#enter(asset, details, { anywhere: false });
+        const { id } = asset.facts;
+        if (this.#entries.has(id)) this.#missed.delete(id);
+        // As it was read it has not been granted, and it is being granted.
+        else if (this.#inFlight.has(id)) this.#missed.set(id, null);
+        else this.#enter(asset, details, { anywhere: false });
       }
     }
+    for (const [id, place] of this.#missed) {
+      // One that is known was read by this load; of the others those count that the floor has come down to.
+      if (place === null || this.#entries.has(id) || this.#queueOf(place).covers(place)) this.#stale.add(id);
+    }
+    this.#missed.clear();
+  }
+
+  #noteMissed(id: AssetId, place: (QueueId & QueuePlace) | null): void {
+    if (this.#loading !== null) this.#missed.set(id, place);
   }
 
   async #readDetails(assets: readonly QueuedAsset[]): Promise<Details> {
@@ -480,7 +561,11 @@ export class Feeder {
     const queue = this.#queueOf(queueIdOf(asset));
     const { facts, nowMs, lastTurn, retryAtMs } = asset;
     const { id } = facts;
-    if (!anywhere && !queue.covers({ id, urgency: asset.queuedUrgency })) return;
+    const place = { id, urgency: asset.queuedUrgency };
+    if (!anywhere && !queue.covers(place)) {
+      this.#noteMissed(id, { ...queue.id, ...place });
+      return;
+    }
     const avoided = failures.get(id) ?? [];
     const ends = [retryAtMs ?? -Infinity, ...avoided.map((one) => one.untilMs)].filter((endMs) => endMs > nowMs);
     if (ends.length > 0) this.#resting.set(id, performance.now() + Math.min(...ends) - nowMs);
@@ -488,7 +573,15 @@ export class Feeder {
     const present = toHolders(holders.get(id) ?? []);
     const urgency = this.#orderOf(facts, this.#urgencyOf(facts, present, nowMs));
     const avoid = avoided.map((one) => one.nodeId);
-    const entry = { queue, lastTurn, lastNode: null, isAhead: false };
+    const { sizeBytes, digest } = facts;
+    const entry = {
+      queue,
+      facts,
+      told: { id, ...asset.place, sizeBytes, digest },
+      lastTurn,
+      lastNode: null,
+      isAhead: false,
+    };
     this.#place(this.#toCandidate(facts, { holders: present, urgency, avoid }), entry, anywhere);
   }
 

@@ -24,15 +24,13 @@ import { lockAssets, readHolders } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
 import type { NodeSyncInput } from "../../wire/node.ts";
 import type { Dependencies } from "../dependencies.ts";
+import type { OriginChange } from "../origin-slots.ts";
 
 export type Input = z.output<typeof NodeSyncInput>;
 export type Open = Input["open"][number];
 
 /** What one node says. */
 export type SyncCall = { readonly nodeId: NodeId; readonly input: Input; readonly network: string | null };
-
-/** A change of an origin by a report. */
-export type OriginChange = { readonly id: OriginId; readonly change: (origin: Origin) => Origin };
 
 /** What is read and changed. */
 export type Desk = {
@@ -46,6 +44,8 @@ export type Desk = {
   readonly holders: Map<AssetId, readonly HolderRow[]>;
   /** What becomes of origins. They are locked last and for short, so it is kept until then, in its order. */
   readonly originChanges: OriginChange[];
+  /** Origins of leases that are granted anew: a slot of each is to be taken. */
+  readonly slotsTaken: OriginId[];
   /** How many slots of each come back by them. */
   readonly slotsBack: Map<OriginId, number>;
   readonly changed: Map<AssignmentId, Omit<AssignmentChange, "id">>;
@@ -177,9 +177,8 @@ export async function openDesk(
   const nodeIds = calls.map(({ node }) => node.id);
   const ending = inputs.flatMap((input) => [...input.finished, ...input.failed, ...input.released]);
   const open = inputs.flatMap((input) => input.open);
-  const openIds = calls.flatMap(({ node }) => node.openIds);
   const reported = [...ending, ...open].map((report) => report.assignmentId);
-  const mentioned = await readAssignmentsOfNodes(sql, nodeIds, [...new Set([...openIds, ...reported])]);
+  const mentioned = await findMentioned(dependencies, sql, { nodes: calls.map(({ node }) => node), reported });
   // Only reports that end or revive something look at the asset; plain progress touches no shared row.
   const involvedIds = new Set(
     [
@@ -192,12 +191,13 @@ export async function openDesk(
     assignment.state === "expired" && reportedIds.has(id);
   const involved = mentioned.filter((one) => involvedIds.has(one.id) || isRevived(one));
   const assetIds = [...new Set(involved.map((one) => one.assetId))];
-  const assets = new Map((await lockAssets(sql, assetIds)).map((asset) => [asset.id, asset]));
+  const locked = await lockAssets(sql, assetIds, (id) => dependencies.feeder.factsOf(id));
+  const assets = new Map(locked.map((asset) => [asset.id, asset]));
   const lateAssets = new Set(involved.filter((one) => !isOpen(one.assignment)).map((one) => one.assetId));
   const lateIds = [...lateAssets];
   // Before the holders: whoever comes between the two is seen as a holder, or has taken the turn.
   const turns = await readLastTurns(sql, lateIds);
-  const holders = Map.groupBy(await readHolders(sql, assetIds, dependencies.vetting), (row) => row.assetId);
+  const holders = await findHolders(dependencies, sql, { nodes: calls.map(({ node }) => node), mentioned, assetIds });
   // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
   const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
   const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
@@ -212,6 +212,7 @@ export async function openDesk(
     assets,
     holders,
     originChanges: [],
+    slotsTaken: [],
     slotsBack: new Map(),
     changed: new Map(),
     failures: new Map(),
@@ -220,8 +221,55 @@ export async function openDesk(
   };
 }
 
+/** What the nodes have open, and what else they report on. */
+async function findMentioned(
+  { knownLeases }: Dependencies,
+  sql: Sql,
+  { nodes, reported }: { readonly nodes: readonly NodeRow[]; readonly reported: readonly AssignmentId[] },
+): Promise<readonly StoredAssignment[]> {
+  const known = nodes.flatMap((node) => knownLeases.of(node) ?? []);
+  const knownIds = new Set(known.map(({ id }) => id));
+  const wanted = new Set([...nodes.flatMap((node) => node.openIds), ...reported]);
+  const unknownIds = [...wanted].filter((id) => !knownIds.has(id));
+  const nodeIds = nodes.map(({ id }) => id);
+  return [...known, ...(await readAssignmentsOfNodes(sql, nodeIds, unknownIds))];
+}
+
+/** Who has the assets, or has leased them. What these nodes have open is known already. */
+async function findHolders(
+  { vetting }: Dependencies,
+  sql: Sql,
+  {
+    nodes,
+    mentioned,
+    assetIds,
+  }: {
+    readonly nodes: readonly NodeRow[];
+    readonly mentioned: readonly StoredAssignment[];
+    readonly assetIds: readonly AssetId[];
+  },
+): Promise<Map<AssetId, HolderRow[]>> {
+  const wanted = new Set(assetIds);
+  const nodeById = new Map(nodes.map((node) => [node.id, node]));
+  const ownIds: AssignmentId[] = [];
+  const own = mentioned.flatMap(({ id, assetId, nodeId, operatorId, isSurplus, assignment }): readonly HolderRow[] => {
+    const node = nodeById.get(nodeId);
+    if (node === undefined || !isOpen(assignment) || !wanted.has(assetId)) return [];
+    ownIds.push(id);
+    const { network, life, inventoryWanted, isVetted } = node;
+    const { state, term: turn } = assignment;
+    return [
+      { assetId, nodeId, operatorId, network, life, inventoryWanted, isVetted, state, isSurplus, turn, replica: null },
+    ];
+  });
+  const others = await readHolders(sql, assetIds, vetting, ownIds);
+  return Map.groupBy([...others, ...own], (row) => row.assetId);
+}
+
 /** Its sync has shown that the node lives: so it is seen in what follows from the holders of assets. */
-export function showAsPresent(desk: Desk, { node: { id }, inventoryWanted }: Speaker): void {
+export function showAsPresent(desk: Desk, { node, inventoryWanted }: Speaker): void {
+  const { id } = node;
+  if (node.life === "online" && node.inventoryWanted === inventoryWanted) return;
   for (const [assetId, rows] of desk.holders) {
     if (!rows.some((row) => row.nodeId === id)) continue;
     desk.holders.set(

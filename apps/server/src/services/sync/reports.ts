@@ -247,7 +247,7 @@ function regrant(
   const { nowMs } = desk;
   const asset = desk.assets.get(stored.assetId);
   const origin = origins.get(stored.originId);
-  if (asset === undefined || origin === undefined || asset.state !== "wanted") return "no";
+  if (asset === undefined || asset.state !== "wanted") return "no";
   // A catalog that was imported again may have moved it to another origin.
   if (asset.originId !== stored.originId) return "no";
   if (otherHolding(desk, stored) !== undefined) return "no";
@@ -256,10 +256,11 @@ function regrant(
   if (isDouble || placesLeft(holders, asset.copies) === 0) return "no";
   const bytes = Math.max(asset.sizeBytes ?? config.DISPATCHER_UNKNOWN_SIZE_BYTES, report.wantBytes ?? 0);
   if (speaker.openLeases >= speaker.quota || bytes > roomBytes(speaker.ledger)) return "later";
-  if (openSlots(origin, nowMs).slots === 0) return "later";
+  if (origin === undefined || openSlots(origin, nowMs).slots === 0) return "later";
   speaker.ledger = reserveBytes(speaker.ledger, bytes);
   speaker.openLeases += 1;
   origins.set(stored.originId, takeSlots(origin, 1, nowMs));
+  desk.slotsTaken.push(stored.originId);
   const term = takeTurn(desk, asset.id);
   const times = leaseTimesOf(config);
   const bytesLeft = Math.max(0, bytes - report.bytesDone);
@@ -352,21 +353,19 @@ export async function hearReports(
   return { heard: { desk, speakers, answersByNode, networkByNode }, refused };
 }
 
-/** Origins that the reports change: to be locked. */
-export function originsOf({ desk, speakers }: Heard): readonly OriginId[] {
-  const changed = desk.originChanges.map(({ id }) => id);
-  return [...changed, ...speakers.flatMap(({ away }) => away.map(({ stored }) => stored.originId))];
+/** Origins that nodes were away from with a lease. */
+export function originsAway({ speakers }: Heard): readonly OriginId[] {
+  return speakers.flatMap(({ away }) => away.map(({ stored }) => stored.originId));
 }
 
 /**
- * Let the reports have their effect on the origins, which are locked now, and take up what nodes that were away go on with:
- * after all ends, for what one node gives back another may take.
+ * Take up what nodes that were away go on with, after all ends, for what one node gives back another may take: `origins` as
+ * they were read, which are what they will be when the reports have had their effect and these leases their slots.
  */
-export function settleOrigins({ desk, speakers }: Heard, origins: Map<OriginId, Origin>): void {
+export function regrantAway({ desk, speakers }: Heard, origins: Map<OriginId, Origin>): void {
   for (const { id, change } of desk.originChanges) {
     const origin = origins.get(id);
-    if (origin === undefined) throw new Error(`Origin ${id} was not locked.`);
-    origins.set(id, change(origin));
+    if (origin !== undefined) origins.set(id, change(origin));
   }
   for (const speaker of speakers) {
     for (const away of speaker.away) {

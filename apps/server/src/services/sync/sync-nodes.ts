@@ -1,10 +1,10 @@
 import { DispatcherError, isOpen } from "@dispatcher/core";
-import type { NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
+import type { AssetId, NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
 import { insertAssignments, readGrants } from "../../db/queries/assignments.ts";
-import type { OpenGrant } from "../../db/queries/assignments.ts";
-import { lockOrigins } from "../../db/queries/origins.ts";
+import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
+import { updateQuietNodes } from "../../db/queries/nodes.ts";
 import type { Fleet } from "../../db/queries/nodes.ts";
 import { RefusalShape } from "../../wire/node.ts";
 import type { NodeSyncOutput } from "../../wire/node.ts";
@@ -17,15 +17,16 @@ import {
   decideGrants,
   grantAssignments,
   lostGrants,
-  takeOriginSlots,
+  originsOfGrants,
   toAsker,
 } from "../grant-assignments.ts";
 import type { Claim, Decision, Granted } from "../grant-assignments.ts";
+import { readOriginsInView, settleOrigins, transactionWithSlots } from "../origin-slots.ts";
+import type { SlotView } from "../origin-slots.ts";
 import { cancelSurplus } from "../reclaim-leases.ts";
-import { originBudgetOf } from "../settings.ts";
 import { currentOf } from "./desk.ts";
-import type { Speaker, SyncCall } from "./desk.ts";
-import { hearReports, originsOf, settleOrigins } from "./reports.ts";
+import type { Input, Speaker, SyncCall } from "./desk.ts";
+import { hearReports, originsAway, regrantAway } from "./reports.ts";
 import type { Heard } from "./reports.ts";
 import { writeOutcome, writeReports } from "./write-sync.ts";
 import type { Copied, WrittenSync } from "./write-sync.ts";
@@ -43,6 +44,7 @@ type Group = {
   readonly origins: ReadonlyMap<OriginId, Origin>;
   readonly decision: Decision;
   readonly grants: readonly OpenGrant[];
+  readonly originByAsset: ReadonlyMap<AssetId, OriginId>;
   readonly lost: readonly TermedGrant[];
 };
 
@@ -53,6 +55,51 @@ type Group = {
  * @throws DispatcherError DATABASE_UNAVAILABLE
  */
 export async function syncNodes(
+  dependencies: Dependencies,
+  calls: readonly SyncCall[],
+): Promise<readonly (SyncReply | DispatcherError)[]> {
+  const quiet = await syncQuietNodes(dependencies, calls);
+  if (quiet.size === 0) return syncSpeakingNodes(dependencies, calls);
+  const speaking = calls.filter(({ nodeId }) => !quiet.has(nodeId));
+  const replies = speaking.length === 0 ? [] : await syncSpeakingNodes(dependencies, speaking);
+  const replyByNode = new Map(speaking.map(({ nodeId }, place) => [nodeId, replies[place]]));
+  return calls.map(({ nodeId }) => quiet.get(nodeId) ?? replyByNode.get(nodeId) ?? notKnown());
+}
+
+/**
+ * Nodes with nothing to say, and nothing to be told: that they are there, all of them in one statement. Answers those for whom
+ * that was all; of the others nothing is written.
+ */
+async function syncQuietNodes(
+  { db, config, random }: Dependencies,
+  calls: readonly SyncCall[],
+): Promise<ReadonlyMap<NodeId, SyncReply>> {
+  const quiet = calls.filter(({ input }) => isQuiet(input));
+  const rows = await updateQuietNodes(
+    db.sql,
+    quiet.map(({ nodeId: id, input, network }) => ({ id, network, ...input })),
+  );
+  const nothing = {
+    reports: [],
+    leases: [],
+    grants: [],
+    cancels: [],
+    refusal: null,
+    inventoryWanted: false,
+    message: null,
+  };
+  return new Map(
+    rows.map(({ id, nowMs }) => {
+      return [id, { nowMs, nextSyncMs: withJitter(config.DISPATCHER_SYNC_INTERVAL_MS, random), ...nothing }];
+    }),
+  );
+}
+
+function isQuiet({ wants, open, finished, failed, released }: Input): boolean {
+  return wants === 0 && open.length === 0 && finished.length === 0 && failed.length === 0 && released.length === 0;
+}
+
+async function syncSpeakingNodes(
   dependencies: Dependencies,
   calls: readonly SyncCall[],
 ): Promise<readonly (SyncReply | DispatcherError)[]> {
@@ -71,7 +118,7 @@ export async function syncNodes(
   // What nodes went on with took of their quota and room only now: they are asked about afterwards.
   const away = new Set(heard.speakers.filter((speaker) => speaker.away.length > 0).map(({ node }) => node.id));
   const again = [...claims.filter(({ nodeId }) => away.has(nodeId)), ...claimsAfterLoss(claims, { grants, lost })];
-  const laterByNode = await grantAssignments(dependencies, again);
+  const laterByNode = await grantLater(dependencies, again);
   const firstByNode = Map.groupBy(grants, (grant) => grant.nodeId);
   const unheardOf = await readUnheardOf(dependencies, group);
   // Its clock has gone on since it was read; leases are told with the time as of now.
@@ -87,6 +134,17 @@ export async function syncNodes(
     };
     return replyTo(dependencies, speaker, { heard, written, granted, nowMs });
   });
+}
+
+/** What is committed is told, whatever becomes of the rest: with a database that has just gone away, it waits for the next sync. */
+async function grantLater(dependencies: Dependencies, claims: readonly Claim[]): Promise<ReadonlyMap<NodeId, Granted>> {
+  try {
+    return await grantAssignments(dependencies, claims);
+  } catch (error) {
+    if (!(error instanceof DispatcherError) || error.code !== "DATABASE_UNAVAILABLE") throw error;
+    dependencies.log.warn({ event: "grants.put_off", nodes: claims.length }, error.detail);
+    return new Map();
+  }
 }
 
 function notKnown(): DispatcherError {
@@ -111,7 +169,7 @@ function openAfterReports({ desk }: Heard, { node }: Speaker): readonly OpenAssi
 
 /**
  * One transaction: nodes are locked, then the assets they finished, and the reports judged; then the claims are decided in
- * memory; last and for the shortest time the origins are locked, and all is written.
+ * memory, and all is written; last and for the shortest time the origins are locked.
  */
 async function commitSyncs(
   dependencies: Dependencies,
@@ -126,20 +184,23 @@ async function commitSyncs(
   let decision: Decision | null = null;
   const end: DecisionEnd = { decided: [], lost: [], isUndone: true };
   try {
-    const { group, refused } = await db.transaction(async (sql) => {
+    const { group, refused } = await transactionWithSlots(db, async (sql, view) => {
       const { heard, refused: refusedNow } = await hearReports(dependencies, sql, calls);
       readAtMs = performance.now();
       if (heard === null) return { group: null, refused: refusedNow };
       const copied = await writeReports(sql, heard);
       decision ??= fleet === null ? NOTHING_DECIDED : await decideFor(dependencies, heard, fleet);
       end.decided = decision.grants;
-      const { origins, grants, written } = await writeDecision(dependencies, sql, heard, decision);
-      const lost = lostGrants(decision.grants, grants);
+      const outcome = await writeDecision(dependencies, sql, heard, { decision, view });
+      const lost = lostGrants(decision.grants, outcome.grants);
       end.lost = lost;
-      return { group: { heard, copied, written, origins, decision, grants, lost }, refused: refusedNow };
+      return { group: { heard, copied, decision, lost, ...outcome }, refused: refusedNow };
     });
     end.isUndone = false;
-    if (group !== null) applyToFeeder(dependencies, group);
+    if (group !== null) {
+      applyToFeeder(dependencies, group);
+      rememberLeases(dependencies, group);
+    }
     return { group, refused, readAtMs };
   } finally {
     feeder.settle(end);
@@ -161,27 +222,31 @@ function decideFor(dependencies: Dependencies, heard: Heard, fleet: Fleet): Prom
   return decideGrants(dependencies, { askers, fleet, nowMs: heard.desk.nowMs });
 }
 
-/** Last and for the shortest time the origins are locked: other groups wait for them. */
 async function writeDecision(
   dependencies: Dependencies,
   sql: Sql,
   heard: Heard,
-  decision: Decision,
-): Promise<Pick<Group, "origins" | "grants" | "written">> {
-  const { nowMs } = heard.desk;
-  const originIds = new Set([...originsOf(heard), ...decision.grants.map((grant) => grant.originId)]);
-  const locked = new Map(await lockOrigins(sql, [...originIds], originBudgetOf(dependencies.config)));
-  settleOrigins(heard, locked);
+  { decision, view }: { readonly decision: Decision; readonly view: SlotView },
+): Promise<Pick<Group, "origins" | "grants" | "originByAsset" | "written">> {
+  const { desk, speakers } = heard;
+  const { nowMs } = desk;
+  const away = originsAway(heard);
+  const ids = [...away, ...decision.grants.map(({ originId }) => originId)];
+  const read = view.isFirst && away.length === 0 ? null : await readOriginsInView(dependencies, sql, ids, view);
+  if (read !== null) regrantAway(heard, read);
   const nodes = new Map(
-    heard.speakers.map(({ node, ledger, rateBytesPerS }) => [
+    speakers.map(({ node, ledger, rateBytesPerS }) => [
       node.id,
       { ledger, rateBytesPerS, operatorId: node.operatorId },
     ]),
   );
-  const admitted = admitGrants(dependencies, decision.grants, { origins: locked, nodes, nowMs });
+  const admitted = admitGrants(dependencies, decision.grants, { origins: read, nodes, nowMs });
   const grants = await insertAssignments(sql, admitted, nowMs);
-  const origins = takeOriginSlots(locked, admitted, grants, nowMs);
-  return { origins, grants, written: await writeOutcome(sql, heard, { origins, grants }) };
+  const written = await writeOutcome(sql, heard, grants);
+  const originByAsset = originsOfGrants(admitted);
+  const taken = [...desk.slotsTaken, ...grants.flatMap(({ asset }) => originByAsset.get(asset.id) ?? [])];
+  const origins = await settleOrigins(dependencies, sql, { changes: desk.originChanges, taken, nowMs });
+  return { origins, grants, originByAsset, written };
 }
 
 /** What this process has written, its view of the queues knows at once. */
@@ -190,6 +255,37 @@ function applyToFeeder({ feeder }: Dependencies, { heard, copied, written, origi
   feeder.putOrigins(origins);
   for (const { asset, holders } of copied) feeder.putCopied(asset, holders, heard.desk.nowMs);
   feeder.markStale([...written.otherwise, ...heard.desk.turns.keys()]);
+}
+
+/** What the nodes have open from now on. */
+function rememberLeases({ knownLeases }: Dependencies, { heard, written, grants, originByAsset }: Group): void {
+  const { desk, speakers } = heard;
+  const openByNode = new Map<NodeId, StoredAssignment[]>(speakers.map(({ node }) => [node.id, []]));
+  for (const stored of desk.stored.values()) {
+    const change = desk.changed.get(stored.id);
+    const assignment = change?.assignment ?? stored.assignment;
+    if (!isOpen(assignment)) continue;
+    openByNode
+      .get(stored.nodeId)
+      ?.push({ ...stored, assignment, isSurplus: stored.isSurplus && change?.isNeeded !== true });
+  }
+  const operatorByNode = new Map(speakers.map(({ node }) => [node.id, node.operatorId]));
+  for (const { nodeId, assignmentId: id, term, expiresAtMs, reservedBytes, asset } of grants) {
+    const [operatorId, originId] = [operatorByNode.get(nodeId), originByAsset.get(asset.id)];
+    if (operatorId === undefined || originId === undefined) continue;
+    const lease = {
+      state: "granted",
+      term,
+      grantedAtMs: desk.nowMs,
+      expiresAtMs,
+      reservedBytes,
+      bytesDone: 0,
+    } as const;
+    openByNode
+      .get(nodeId)
+      ?.push({ id, assetId: asset.id, nodeId, operatorId, originId, isSurplus: false, assignment: lease });
+  }
+  for (const [id, leases] of openByNode) knownLeases.put(id, { version: written.version, leases });
 }
 
 /** Leases that a node does not list: the reply that granted them was lost. */

@@ -1,13 +1,12 @@
 /** What a group of syncs came to, written: its reports, its grants, and what follows from both. */
 import { isOpen, judgeFailures, reserveBytes } from "@dispatcher/core";
-import type { AssetId, Assignment, AssignmentId, NodeId, OpenAssignment, Origin, OriginId } from "@dispatcher/core";
+import type { AssetId, Assignment, AssignmentId, NodeId, OpenAssignment } from "@dispatcher/core";
 import type { Sql } from "../../db/database.ts";
 import { readFailures, updateAssignments } from "../../db/queries/assignments.ts";
 import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
 import { appendEvents } from "../../db/queries/events.ts";
 import type { NewEvent } from "../../db/queries/events.ts";
 import { heldColumnsOf, leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
-import { updateOrigins } from "../../db/queries/origins.ts";
 import { updateStandingsAfterFailure } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
 import { writeAssetStandings } from "../asset-standing.ts";
@@ -39,13 +38,15 @@ export type WrittenSync = {
   readonly openByNode: ReadonlyMap<NodeId, readonly Lease[]>;
   /** Assets that stand otherwise, though nobody has a copy more. */
   readonly otherwise: readonly AssetId[];
+  /** Of the rows of these nodes, by which their leases are known again. */
+  readonly version: string;
 };
 
-/** Write the rest, under the locks of the origins: what was granted, new or anew, the nodes, the origins, and the log. */
+/** Write the rest but for the origins: what was granted, new or anew, the nodes, and the log. */
 export async function writeOutcome(
   sql: Sql,
   { desk, speakers, networkByNode }: Heard,
-  { origins, grants }: { readonly origins: ReadonlyMap<OriginId, Origin>; readonly grants: readonly OpenGrant[] },
+  grants: readonly OpenGrant[],
 ): Promise<WrittenSync> {
   const anew = speakers.flatMap(({ away }) => away.map(({ stored }) => stored.id));
   await updateAssignments(
@@ -57,7 +58,7 @@ export async function writeOutcome(
   );
   const openByNode = openLeasesOf(desk);
   const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);
-  await updateSyncedNodes(
+  const version = await updateSyncedNodes(
     sql,
     speakers.map((speaker) => {
       const { id } = speaker.node;
@@ -69,7 +70,6 @@ export async function writeOutcome(
       return { ...rowOf(speaker, given), ...leases, network: networkByNode.get(id) ?? null };
     }),
   );
-  await updateOrigins(sql, origins);
   const changes: { readonly stored: StoredAssignment; readonly assignment: Assignment }[] = [];
   for (const [id, { assignment }] of desk.changed) {
     const stored = desk.stored.get(id);
@@ -79,7 +79,7 @@ export async function writeOutcome(
   }
   const eventIds = await appendEvents(sql, toEvents(changes, grants));
   const otherwise = changes.map(({ stored }) => stored.assetId).filter((id) => !desk.copied.has(id));
-  return { eventIds, openByNode, otherwise };
+  return { eventIds, openByNode, otherwise, version };
 }
 
 function openLeasesOf(desk: Desk): ReadonlyMap<NodeId, readonly Lease[]> {
