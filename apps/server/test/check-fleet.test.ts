@@ -12,7 +12,7 @@ import { openFleetLog, readFleetLog } from "./support/fleet-log.ts";
 import type { FleetEntry } from "./support/fleet-log.ts";
 import { FleetNode } from "./support/fleet-node.ts";
 import type { CallSync } from "./support/fleet-node.ts";
-import { findUndone, setBudgets } from "./support/fleet-rows.ts";
+import { describeUndone, setBudgets } from "./support/fleet-rows.ts";
 import { randomFrom } from "./support/random.ts";
 import { startTestDispatcher } from "./support/test-dispatcher.ts";
 import type { TestDispatcher } from "./support/test-dispatcher.ts";
@@ -46,7 +46,7 @@ async function rescue(dispatcher: TestDispatcher): Promise<readonly FleetEntry[]
   );
   const never = new AbortController().signal;
   const lives = nodes.map((node) => node.live(never));
-  await expect.poll(() => findUndone(dispatcher.sql, 1), { timeout: 20_000 }).toEqual([]);
+  await expect.poll(() => describeUndone(dispatcher.sql, 1), { timeout: 20_000 }).toEqual([]);
   isDone = true;
   for (const node of nodes) node.wake();
   await Promise.all(lives);

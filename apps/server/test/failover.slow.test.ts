@@ -14,7 +14,7 @@ import { checkFleet } from "./support/check-fleet.ts";
 import { catalogBatches } from "./support/fleet-catalog.ts";
 import {
   countSessions,
-  findUndone,
+  describeUndone,
   hasSynchronousStandby,
   readNextTransaction,
   setBudgets,
@@ -130,7 +130,7 @@ test("a standby takes over, and nothing acknowledged is lost", { timeout: 280_00
   await waitFor("nodes to go on", () => accepted(returnedMs) >= REPORTS, { timeoutMs: 60_000, everyMs: 100 });
   expect(await countSessions(before.sql, "dispatcher server")).toBe(0);
 
-  await waitFor("every asset to be done", async () => (await findUndone(after.sql, 1)).length === 0, {
+  await waitFor("every asset to be done", async () => (await describeUndone(after.sql, 1)).length === 0, {
     timeoutMs: 120_000,
     everyMs: 250,
   });

@@ -18,7 +18,7 @@ import { checkFleet } from "./support/check-fleet.ts";
 import { findImbalances } from "./support/find-imbalances.ts";
 import { COPIES_IN_THE_MEAN, catalogBatches } from "./support/fleet-catalog.ts";
 import type { OriginPlan } from "./support/fleet-catalog.ts";
-import { findBackend, findOverfull, findUndone, readBacklog, setBudgets } from "./support/fleet-rows.ts";
+import { findBackend, findOverfull, describeUndone, readBacklog, setBudgets } from "./support/fleet-rows.ts";
 import { mutate } from "./support/mutate.ts";
 import { startOwnPostgres } from "./support/own-postgres.ts";
 import type { OwnPostgres } from "./support/own-postgres.ts";
@@ -297,7 +297,7 @@ test("nothing acknowledged is lost, doubled or miscounted, whatever is killed", 
   tell(`${left} copies are still to be made`);
   const isDone = async (): Promise<boolean> => (await countMissing()) === 0;
   await waitFor("every asset to be done", isDone, drain).catch(async (error: unknown) => {
-    tell(`${await countMissing()} copies are missing, of assets such as ${(await findUndone(db.sql, 20)).join(", ")}`);
+    tell(`${await countMissing()} copies are missing:\n${(await describeUndone(db.sql, 20)).join("\n")}`);
     throw error;
   });
   tell("every asset is done");

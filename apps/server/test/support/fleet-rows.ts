@@ -83,12 +83,22 @@ export async function readBacklog(sql: Sql): Promise<Backlog> {
   };
 }
 
-/** Assets that do not yet have the copies they should. */
-export async function findUndone(sql: Sql, limit: number): Promise<readonly string[]> {
-  const rows = await sql<{ id: string }[]>`
-    select a.id::text as id from assets a join standings s on s.asset_id = a.id join datasets d on d.id = a.dataset_id
-     where s.independent_copies < d.copies_target limit ${limit}`;
-  return rows.map((row) => row.id);
+/** Assets that do not yet have the copies they should, each with all that is known of why. */
+export async function describeUndone(sql: Sql, limit: number): Promise<readonly string[]> {
+  const rows = await sql<{ text: string }[]>`
+    select 'asset ' || a.id || ', ' || coalesce(a.size_bytes::text, '?') || ' bytes, ' || s.state || ', '
+           || s.independent_copies || ' of ' || d.copies_target || ' copies, ' || s.places_left || ' places left'
+           || coalesce(', rests until ' || s.retry_at, '') || coalesce(', due ' || s.due_at, '')
+           || '; origin ' || o.host || ' has ' || o.in_use || ' in use of ' || coalesce(o.concurrency, o.concurrency_max)
+           || coalesce(', closed until ' || o.closed_until, '') || '; '
+           || coalesce((select string_agg('turn ' || x.turn || ' ' || x.state || coalesce(' ' || x.failure_code, '')
+                                          || ' by node ' || n.id || ' of ' || n.operator_id || ' (' || n.life || ')', ', '
+                                          order by x.turn)
+                          from assignments x join nodes n on n.id = x.node_id where x.asset_id = a.id), 'nobody') as text
+      from assets a join standings s on s.asset_id = a.id join datasets d on d.id = a.dataset_id
+      join origins o on o.id = a.origin_id
+     where s.independent_copies < d.copies_target order by a.id limit ${limit}`;
+  return rows.map((row) => row.text);
 }
 
 /** Assets that have more copies than are allowed, whatever is leased beside them. */
