@@ -76,11 +76,12 @@ export class Observer {
         bytes: { done: overview.bytes.copied, wanted: catalog.bytes * copies },
         bytesPerSecond: this.#rate(elapsedMs),
         reassigned: leases.reassigned,
-        nodes: nodes.map((node) => ({
-          name: node.name,
-          operator: node.operator,
+        // The admin key is told all names.
+        nodes: nodes.map(({ name, operator, ...node }) => ({
+          name: name ?? "",
+          operator: operator ?? "",
           life: node.life,
-          isKilled: fleet.isKilled(node.name),
+          isKilled: fleet.isKilled(name ?? ""),
           offeredBytes: node.offeredBytes,
           heldBytes: node.heldBytes,
           copies: node.copies,

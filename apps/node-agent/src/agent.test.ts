@@ -468,7 +468,7 @@ test("a stop during a sync that hangs waits for it only so long", { timeout: 15_
   expect(await agent.stop()).toBeNull();
 });
 
-test.each(["KEY_INVALID", "KEY_MISSING", "NODE_RETIRED"] as const)(
+test.each(["KEY_EXPIRED", "KEY_INVALID", "KEY_MISSING", "KEY_REVOKED", "NODE_RETIRED"] as const)(
   "%s ends the agent and keeps its work",
   async (code) => {
     await using place = await aHome();

@@ -71,7 +71,13 @@ const INVENTORY_PAUSE_MS = 60_000;
 const INVENTORY_PAUSE_MAX_MS = 3_600_000;
 
 /** Answers that asking again does not change. */
-const FATAL_CODES: ReadonlySet<string> = new Set(["KEY_INVALID", "KEY_MISSING", "NODE_RETIRED"]);
+const FATAL_CODES: ReadonlySet<string> = new Set([
+  "KEY_EXPIRED",
+  "KEY_INVALID",
+  "KEY_MISSING",
+  "KEY_REVOKED",
+  "NODE_RETIRED",
+]);
 /** The server says that these bytes are not the asset's. Any other refusal of a finished copy leaves the bytes alone. */
 const WRONG_BYTES_CODES: ReadonlySet<string> = new Set(["DIGEST_MISMATCH", "SIZE_MISMATCH"]);
 
@@ -96,7 +102,7 @@ type Wanted = { readonly bytes: number; readonly answered: (reservedBytes: numbe
 
 /**
  * Run until `stop` aborts and everything is finished or given back in order.
- * @throws DispatcherError HOME_IN_USE, HOME_UNUSABLE, STATE_UNREADABLE; KEY_INVALID, KEY_MISSING or NODE_RETIRED when the
+ * @throws DispatcherError HOME_IN_USE, HOME_UNUSABLE, STATE_UNREADABLE; one of FATAL_CODES when the
  * server will not have this node, with all work kept on disk
  */
 export async function runAgent(options: AgentOptions, stop: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { openDatabase } from "./db/database.ts";
+import { ADMIN_COMMAND } from "./services/authenticate.ts";
 
 const ADMIN_KEY = "an-admin-key-for-tests";
 
@@ -104,7 +105,7 @@ test("a path that is not there is a problem with a code", async () => {
 
 test("who may call what", async () => {
   const { url, app } = await listen();
-  const { joinToken } = await app.services.createJoinToken({ operator: "ada", uses: 1, lifeMs: 60_000 });
+  const { joinToken } = await app.services.createJoinToken({ operator: "ada", uses: 1, lifeMs: 60_000 }, ADMIN_COMMAND);
   const facts = { agentVersion: "1.0.0", schemes: ["https"], marginBytes: 0, offeredBytes: 1000 };
   const { key } = await app.services.joinNode({ joinToken, name: "one", ...facts }, null);
   const sync = { ...facts, freeBytes: 1000, wants: 0, open: [], finished: [], failed: [], released: [] };
@@ -196,7 +197,7 @@ test("an id beyond what a database holds is bad input, and text that it cannot s
   const beyond = await fetch(`${url}/trpc/asset.get?input=${input}`);
   expect(beyond.status).toBe(400);
 
-  const { joinToken } = await app.services.createJoinToken({ operator: "ada", uses: 1, lifeMs: 60_000 });
+  const { joinToken } = await app.services.createJoinToken({ operator: "ada", uses: 1, lifeMs: 60_000 }, ADMIN_COMMAND);
   const facts = { agentVersion: "1.0.0", schemes: ["https"], marginBytes: 0, offeredBytes: 1000 };
   const { key } = await app.services.joinNode({ joinToken, name: "one", ...facts }, null);
   const failed = [{ assignmentId: "1", term: 1, code: "STALLED", message: "half \ud800 and nul \0" }];

@@ -9,6 +9,7 @@ import type { Database } from "./db/database.ts";
 import type { Log } from "./log.ts";
 import { networkOf } from "./network.ts";
 import { registerRest } from "./rest/index.ts";
+import { bearerOf } from "./router/bearer.ts";
 import { directCalls, directUrlOf } from "./router/direct-calls.ts";
 import { appRouter } from "./router/index.ts";
 import type { AppRouter } from "./router/index.ts";
@@ -30,12 +31,6 @@ export type App = {
   readonly dependencies: Dependencies;
 };
 
-/** The key of an `Authorization: Bearer` header; null where there is none. */
-function keyOf(request: FastifyRequest): string | null {
-  const match = /^Bearer +([^\s]{1,300})$/i.exec(request.headers.authorization ?? "");
-  return match?.[1] ?? null;
-}
-
 /** Join the parts: services on a database, and the doors over them. Listens nowhere yet; no globals. */
 export function createApp(config: ServerConfig, db: Database, log: Log, random: () => number = Math.random): App {
   const dependencies = assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random });
@@ -54,7 +49,7 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
     const network = networkOf(req.ip);
     let actor: Actor;
     try {
-      actor = await services.authenticate(keyOf(req));
+      actor = await services.authenticate(bearerOf(req.headers.authorization));
     } catch (error) {
       if (error instanceof DispatcherError) throw toTrpcError(error);
       throw error;

@@ -82,6 +82,22 @@ test("settings that contradict each other are a fault, beside others too", () =>
   );
 });
 
+test("a token issuer is set with its audience and its keys, or not at all", () => {
+  const issuer = {
+    DISPATCHER_JWT_ISSUER: "https://login.example",
+    DISPATCHER_JWT_AUDIENCE: "dispatcher",
+    DISPATCHER_JWT_JWKS: "https://login.example/jwks.json",
+  };
+  expect(readConfig(issuer)).toMatchObject(issuer);
+  expect(readConfig({ ...issuer, DISPATCHER_JWT_JWKS: "./jwks.json" }).DISPATCHER_JWT_JWKS).toBe("./jwks.json");
+  expect(faultOf({ ...issuer, DISPATCHER_JWT_JWKS: "ftp://login.example/jwks.json" }).detail).toContain(
+    "DISPATCHER_JWT_JWKS=ftp://login.example/jwks.json: has to be an https or http URL",
+  );
+  expect(faultOf({ DISPATCHER_JWT_ISSUER: "https://login.example" }).detail).toContain(
+    "has to be set together with DISPATCHER_JWT_AUDIENCE and DISPATCHER_JWT_JWKS",
+  );
+});
+
 test("a secret is not shown, not even a wrong one", () => {
   const error = faultOf({ DISPATCHER_ADMIN_KEY: "tooshort", DATABASE_URL: "mysql://me:pw@host/db" });
   expect(error.message).not.toContain("tooshort");

@@ -14,6 +14,7 @@ const count = (least: number, most: number) =>
       error: `has to be a whole number from ${least} to ${most}`,
     })
     .transform(Number);
+const word = z.string().regex(/^\S+$/, "has to be a text without blanks");
 const durationMs = count(0, 365 * 86_400_000);
 
 const EnvironmentShape = z
@@ -44,7 +45,25 @@ const EnvironmentShape = z
       .string()
       .regex(/^\S{16,200}$/, "has to be 16 to 200 characters without blanks")
       .optional()
-      .describe("key for administration over the network; none: only the admin command"),
+      .describe("key for administration over the network, beside those that were made"),
+    DISPATCHER_PUBLIC_READ: z
+      .enum(["on", "off"], "has to be on or off")
+      .default("on")
+      .describe("whether anybody may read progress; off: only with a key"),
+    DISPATCHER_JWT_ISSUER: word
+      .optional()
+      .describe("issuer (iss) whose tokens (JWT) are taken in place of keys; set with the next two"),
+    DISPATCHER_JWT_AUDIENCE: word.optional().describe("audience (aud) that such tokens have to be meant for"),
+    DISPATCHER_JWT_JWKS: word
+      .regex(/^(https?:|(?![a-z][a-z0-9+.-]+:\/\/))/i, "has to be an https or http URL or the path of a file")
+      .optional()
+      .describe("the issuer's public keys (JWKS): a URL or the path of a file"),
+    DISPATCHER_JWT_ROLE_CLAIM: word
+      .default("role")
+      .describe("claim of a token with its role or roles (admin, operator, viewer); a.b for b within a"),
+    DISPATCHER_JWT_OPERATOR_CLAIM: word
+      .default("operator")
+      .describe("claim of an operator's token with the operator's name; a.b for b within a"),
     DISPATCHER_SYNC_INTERVAL_MS: count(100, 3_600_000)
       .default(60_000)
       .describe("how often a node with nothing to tell syncs"),
@@ -97,6 +116,14 @@ const EnvironmentShape = z
     mustGrow(["DISPATCHER_COPIES_MIN", "DISPATCHER_COPIES_TARGET", "DISPATCHER_COPIES_MAX"]);
     mustGrow(["DISPATCHER_NODE_OFFLINE_MS", "DISPATCHER_NODE_LOST_MS", "DISPATCHER_NODE_RETIRED_MS"]);
     mustGrow(["DISPATCHER_LEASE_MIN_MS", "DISPATCHER_LEASE_CAP_MS"]);
+    const jwt = ["DISPATCHER_JWT_ISSUER", "DISPATCHER_JWT_AUDIENCE", "DISPATCHER_JWT_JWKS"] as const;
+    // One that is blank is malformed, and has been told.
+    const given = jwt.filter((name) => /\S/.test(env[name] ?? ""));
+    const missing = jwt.filter((name) => env[name] === undefined);
+    if (given[0] !== undefined && missing.length > 0) {
+      const message = `has to be set together with ${missing.join(" and ")}`;
+      context.addIssue({ code: "custom", path: [given[0]], message });
+    }
   });
 
 export type ServerConfig = z.output<typeof EnvironmentShape>;

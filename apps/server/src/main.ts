@@ -45,6 +45,14 @@ async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): 
   return describeListener(app.http.addresses().filter((address) => typeof address === "object"));
 }
 
+/** For the person who starts a server for the first time; never shown again. */
+function describeFirstKey(key: string): string {
+  return (
+    `Admin key, shown this once: ${key}\n` +
+    "Another one: pnpm admin key create --role admin --name NAME. The list of all: pnpm admin keys.\n"
+  );
+}
+
 /** Resolves with the first of the signals that ask for an orderly stop. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
@@ -64,7 +72,11 @@ async function serve(): Promise<void> {
   const app = createApp(config, storage.db, log);
   const sweeping = new AbortController();
   try {
+    await app.services.checkIssuer();
     const { url, addresses, text } = await listen(app, config);
+    // By itself and beside the log, which others may collect and keep.
+    const adminKey = await app.services.makeFirstAdminKey();
+    if (adminKey !== null) process.stderr.write(describeFirstKey(adminKey));
     const sweeps = runSweeps(app.dependencies, sweeping.signal);
     log.info({ event: "server.listening", url, addresses, version: VERSION, pid: process.pid }, text);
     const signal = await stopped;

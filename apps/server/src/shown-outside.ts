@@ -1,6 +1,6 @@
 /**
- * What strangers may read of a fault of our database: that there is one. Its text names hosts, ports and users of ours and
- * belongs into the log. The admin command, which has the database's own address, sees it whole.
+ * What strangers may read of a fault of our database, or of the token issuer: that there is one. Its text names hosts, ports
+ * and users of ours and belongs into the log. The admin command, which has the database's own address, sees it whole.
  */
 import { DispatcherError } from "@dispatcher/core";
 import type { ErrorCode } from "@dispatcher/core";
@@ -13,6 +13,7 @@ type Health = z.output<typeof SystemHealthOutput>;
 const DETAIL = {
   CONFIG_INVALID: "The service is not set up for its database.",
   DATABASE_UNAVAILABLE: "PostgreSQL is not available.",
+  JWKS_UNAVAILABLE: "The keys of the token issuer cannot be read.",
 } as const satisfies Partial<Record<ErrorCode, string>>;
 
 /** The error as it was, or another of the same code that says less. */

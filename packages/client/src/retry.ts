@@ -13,10 +13,16 @@ export type RetryOptions = {
 export const DEFAULT_RETRY: RetryOptions = { retries: 4, baseMs: 250, maxMs: 5_000 };
 
 /**
- * Mutations that may be sent twice: the server answers a repetition like the first time. `node.join` and `token.create` are
- * not among them: each call makes something new.
+ * Mutations that may be sent twice: the server answers a repetition like the first time. `node.join`, `key.create` and
+ * `token.create` are not among them: each call makes something new.
  */
-const REPEATABLE_MUTATIONS: ReadonlySet<string> = new Set(["asset.import", "node.inventory", "node.sync"]);
+const REPEATABLE_MUTATIONS: ReadonlySet<string> = new Set([
+  "asset.import",
+  "key.revoke",
+  "node.inventory",
+  "node.sync",
+  "token.revoke",
+]);
 
 export function isRepeatable(type: "query" | "mutation", path: string): boolean {
   return type === "query" || REPEATABLE_MUTATIONS.has(path);

@@ -26,6 +26,7 @@ test("only what depends on the moment is retryable", () => {
   expect(ERROR_CODES.filter((code) => new DispatcherError(code, "").isRetryable)).toEqual([
     "DATABASE_UNAVAILABLE",
     "INTERNAL",
+    "JWKS_UNAVAILABLE",
     "SERVER_UNREACHABLE",
   ]);
 });

@@ -124,6 +124,16 @@ const ERRORS = {
     retryable: false,
     exit: "NOPERM",
   },
+  JWKS_UNAVAILABLE: {
+    advice: "Check that DISPATCHER_JWT_JWKS can be read by the server; the call may be repeated as it was.",
+    retryable: true,
+    exit: "UNAVAILABLE",
+  },
+  KEY_EXPIRED: {
+    advice: "Ask an administrator for a new key, or log in again for a new token.",
+    retryable: false,
+    exit: "NOPERM",
+  },
   KEY_INVALID: {
     advice: "Check the key; a node whose key is lost has to join again.",
     retryable: false,
@@ -133,6 +143,16 @@ const ERRORS = {
     advice: "Send a key as the header Authorization: Bearer <key>.",
     retryable: false,
     exit: "NOPERM",
+  },
+  KEY_REVOKED: {
+    advice: "Ask an administrator for a new key.",
+    retryable: false,
+    exit: "NOPERM",
+  },
+  KEY_UNKNOWN: {
+    advice: "List the keys to find the right id.",
+    retryable: false,
+    exit: "DATAERR",
   },
   LEASE_ENDED: {
     advice: "Stop work on this asset and claim a new assignment.",
@@ -158,6 +178,11 @@ const ERRORS = {
     advice: "Join again to take part once more.",
     retryable: false,
     exit: "NOPERM",
+  },
+  NODE_UNKNOWN: {
+    advice: "List the nodes to find the right id.",
+    retryable: false,
+    exit: "DATAERR",
   },
   NOT_JOINED: {
     advice: "Run the join command first, with the join token your coordinator gave you.",
@@ -188,6 +213,11 @@ const ERRORS = {
     advice: "Restore the file from a backup, or move it away and join again; saved files stay where they are.",
     retryable: false,
     exit: "IOERR",
+  },
+  TOKEN_UNKNOWN: {
+    advice: "List the join tokens to find the right id.",
+    retryable: false,
+    exit: "DATAERR",
   },
 } as const;
 

@@ -43,7 +43,7 @@ export {
 } from "./failure.ts";
 export type { FailureClass, FailureCode, FailureVerdict, RecordedFailure } from "./failure.ts";
 export { compareIds } from "./ids.ts";
-export type { AssetId, AssignmentId, DatasetId, NodeId, OperatorId, OriginId } from "./ids.ts";
+export type { AssetId, AssignmentId, DatasetId, JoinTokenId, KeyId, NodeId, OperatorId, OriginId } from "./ids.ts";
 export { NO_COPIES, addCopies, addCopy, holdingOf, isSameHolding, removeCopy } from "./inventory.ts";
 export type { HashText, Holding, InventoryEntry } from "./inventory.ts";
 export {

@@ -6,6 +6,7 @@ import type { ServerConfig } from "../../src/config.ts";
 import type { Database } from "../../src/db/database.ts";
 import type { Services } from "../../src/services/index.ts";
 import type { NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
+import { ADMIN_COMMAND } from "../../src/services/authenticate.ts";
 
 export type SyncInput = z.output<typeof NodeSyncInput>;
 export type SyncOutput = z.output<typeof NodeSyncOutput>;
@@ -43,7 +44,10 @@ export type FleetNode = { readonly nodeId: NodeId; readonly key: string };
 export async function joinFleet(db: Database, services: Services, count: number): Promise<readonly FleetNode[]> {
   const nodes: FleetNode[] = [];
   for (let index = 0; index < count; index += 1) {
-    const { joinToken } = await services.createJoinToken({ operator: `operator ${index}`, uses: 1, lifeMs: 60_000 });
+    const { joinToken } = await services.createJoinToken(
+      { operator: `operator ${index}`, uses: 1, lifeMs: 60_000 },
+      ADMIN_COMMAND,
+    );
     nodes.push(await services.joinNode({ joinToken, name: "n", ...FACTS }, null));
   }
   await db.sql`

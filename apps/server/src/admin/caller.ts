@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import { createCaller } from "../router/index.ts";
 import type { AppRouter } from "../router/index.ts";
 import { toDispatcherError } from "../router/trpc.ts";
+import { ADMIN_COMMAND } from "../services/authenticate.ts";
 import { assembleDependencies } from "../services/dependencies.ts";
 import { createServices } from "../services/index.ts";
 import type { Storage } from "../storage.ts";
@@ -19,7 +20,7 @@ export function createAdminCaller(config: ServerConfig, { db }: Storage, log: Lo
   const services = createServices(
     assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random: Math.random }),
   );
-  return createCaller({ services, log, actor: { kind: "admin" }, network: null });
+  return createCaller({ services, log, actor: ADMIN_COMMAND, network: null });
 }
 
 /** The expected failure inside what a caller throws; anything else as it is. */

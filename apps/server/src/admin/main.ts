@@ -14,9 +14,10 @@ import { showAssets } from "./commands/assets.ts";
 import { runExport } from "./commands/export.ts";
 import { runImport } from "./commands/import.ts";
 import { runImportState } from "./commands/import-state.ts";
+import { createKey, revokeKey, showKeys } from "./commands/keys.ts";
 import { showNodes } from "./commands/nodes.ts";
 import { showStatus } from "./commands/status.ts";
-import { showAge } from "./show.ts";
+import { createToken, revokeToken, showTokens } from "./commands/tokens.ts";
 import type { OutputFormat } from "./show.ts";
 
 const EXIT_USAGE = 64;
@@ -112,6 +113,12 @@ function show(run: (caller: Caller, options: Record<string, unknown>) => Promise
   };
 }
 
+/** As `show`, of a command with an id behind its name. */
+function showOf(run: (caller: Caller, id: string, options: Record<string, unknown>) => Promise<Shown>) {
+  return (id: string, options: unknown, command: Command): Promise<void> =>
+    show((caller, given) => run(caller, id, given))(options, command);
+}
+
 program
   .command("status")
   .description("how far the rescue is")
@@ -136,6 +143,14 @@ program
     ),
   );
 
+const REASON = ["--reason <text>", "why, for the log of events"] as const;
+
+program
+  .command("tokens")
+  .description("join tokens that still let somebody in, without the secrets")
+  .option("--all", "those that are used up, revoked or past their time as well", false)
+  .action(show((caller, { all }) => showTokens(caller, { all: all === true })));
+
 const token = program.command("token").description("join tokens");
 token
   .command("create")
@@ -150,15 +165,58 @@ token
       .argParser(parseDuration)
       .default(7 * DURATION_MS.d, "7d"),
   )
+  .option(...REASON)
   .action(
-    show(async (caller, { operator, uses, life }) => {
-      const made = await caller.token.create({ operator: String(operator), uses: Number(uses), lifeMs: Number(life) });
-      const ends = showAge(Date.now(), made.expiresAtMs).replace(" ago", "");
-      return {
-        data: made,
-        text: `${made.joinToken}\n\nGood for ${made.uses} node(s) of ${made.operator}, for ${ends}.`,
-      };
-    }),
+    show((caller, { operator, uses, life, reason }) =>
+      createToken(caller, { operator, uses, lifeMs: life, reason } as Parameters<typeof createToken>[1]),
+    ),
+  );
+token
+  .command("revoke <id>")
+  .description("let nobody join with it any more; nodes that did stay")
+  .option(...REASON)
+  .action(showOf((caller, id, { reason }) => revokeToken(caller, { id, reason } as Parameters<typeof revokeToken>[1])));
+
+program
+  .command("keys")
+  .description("keys that are valid, without the secrets; nodes' own from their join are not among them")
+  .option("--all", "those that are revoked or past their time as well", false)
+  .action(show((caller, { all }) => showKeys(caller, { all: all === true })));
+
+const key = program.command("key").description("keys to call the server with");
+key
+  .command("create")
+  .description("make a key; it is shown this once")
+  .addOption(
+    new Option("--role <role>", "what it may do; see docs/security.md")
+      .choices(["admin", "operator", "node", "viewer"])
+      .makeOptionMandatory(),
+  )
+  .requiredOption("--name <name>", "who or what uses it, for lists")
+  .option("--operator <name>", "with the role operator: whose nodes it manages")
+  .option("--node <id>", "with the role node: for which one it speaks")
+  .addOption(
+    new Option("--life <duration>", "how long it is valid: 30m, 12h, 90d; without it, it has no end").argParser(
+      parseDuration,
+    ),
+  )
+  .option(...REASON)
+  .action(
+    show((caller, { role, name, operator, node, life, reason }) =>
+      createKey(caller, { role, name, operator, nodeId: node, lifeMs: life, reason } as Parameters<
+        typeof createKey
+      >[1]),
+    ),
+  );
+key
+  .command("revoke [id]")
+  .description("let a key open nothing any more; or, with --node, all keys of a node")
+  .option("--node <id>", "the node whose keys are revoked, the one from its join among them")
+  .option(...REASON)
+  .action(
+    showOf((caller, id, { node, reason }) =>
+      revokeKey(caller, { id, nodeId: node, reason } as Parameters<typeof revokeKey>[1]),
+    ),
   );
 
 function parsePriority(text: string): number {

@@ -20,11 +20,20 @@ export function showBytes(bytes: number | null): string {
 /** `12 s ago`, in the largest unit that fits. */
 export function showAge(thenMs: number | null, nowMs: number): string {
   if (thenMs === null) return "never";
-  const seconds = Math.max(0, Math.round((nowMs - thenMs) / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86_400)} d ago`;
+  return `${showDuration(nowMs - thenMs)} ago`;
+}
+
+/** `7 d` until then; `over` when that is past. */
+export function showRemaining(thenMs: number, nowMs: number): string {
+  return thenMs <= nowMs ? "over" : showDuration(thenMs - nowMs);
+}
+
+function showDuration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
 }
 
 /** Plain columns without frames, so that the output can be cut, sorted and pasted. */

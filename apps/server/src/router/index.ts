@@ -1,4 +1,5 @@
 import { assetRouter } from "./asset.ts";
+import { keyRouter } from "./key.ts";
 import { nodeRouter } from "./node.ts";
 import { statsRouter } from "./stats.ts";
 import { systemRouter } from "./system.ts";
@@ -7,6 +8,7 @@ import { createCallerFactory, router } from "./trpc.ts";
 
 export const appRouter = router({
   asset: assetRouter,
+  key: keyRouter,
   node: nodeRouter,
   stats: statsRouter,
   system: systemRouter,

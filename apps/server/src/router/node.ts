@@ -8,7 +8,7 @@ import {
   NodeSyncInput,
   NodeSyncOutput,
 } from "../wire/node.ts";
-import { adminProcedure, nodeProcedure, publicProcedure, router } from "./trpc.ts";
+import { nodeProcedure, publicProcedure, readerProcedure, router } from "./trpc.ts";
 
 export const nodeRouter = router({
   /** Take part with a join token; answers the node's own key, this once. */
@@ -29,9 +29,9 @@ export const nodeRouter = router({
     .output(NodeInventoryOutput)
     .mutation(({ ctx, input }) => ctx.services.reconcileInventory({ nodeId: ctx.nodeId, page: input })),
 
-  /** Every node with its ledger, by id. */
-  list: adminProcedure
+  /** Every node with its ledger, by id; without names for those who have no right to them. */
+  list: readerProcedure
     .input(NodeListInput)
     .output(NodeListOutput)
-    .query(({ ctx, input }) => ctx.services.listNodes(input.life ?? null)),
+    .query(({ ctx, input }) => ctx.services.listNodes(input.life ?? null, ctx.actor)),
 });

@@ -6,6 +6,7 @@ import { ZodError } from "zod";
 import type { Log } from "../log.ts";
 import type { Actor } from "../services/authenticate.ts";
 import type { Services } from "../services/index.ts";
+import { scopeOf } from "../services/rights.ts";
 import { shownOutside } from "../shown-outside.ts";
 
 export type Context = {
@@ -28,13 +29,19 @@ const TRPC_CODE: Partial<Record<ErrorCode, TRPCError["code"]>> = {
   FORBIDDEN: "FORBIDDEN",
   INTERNAL: "INTERNAL_SERVER_ERROR",
   JOIN_TOKEN_INVALID: "FORBIDDEN",
+  JWKS_UNAVAILABLE: "SERVICE_UNAVAILABLE",
+  KEY_EXPIRED: "UNAUTHORIZED",
   KEY_INVALID: "UNAUTHORIZED",
   KEY_MISSING: "UNAUTHORIZED",
+  KEY_REVOKED: "UNAUTHORIZED",
+  KEY_UNKNOWN: "NOT_FOUND",
   LEASE_ENDED: "CONFLICT",
   LEASE_TERM_STALE: "CONFLICT",
   LEDGER_EXCEEDED: "CONFLICT",
   NODE_NAME_TAKEN: "CONFLICT",
   NODE_RETIRED: "FORBIDDEN",
+  NODE_UNKNOWN: "NOT_FOUND",
+  TOKEN_UNKNOWN: "NOT_FOUND",
 };
 
 export function toTrpcError(error: DispatcherError): TRPCError {
@@ -96,6 +103,12 @@ export const createCallerFactory = t.createCallerFactory;
 /** Anyone may call it. */
 export const publicProcedure = t.procedure.use(withErrors);
 
+/** Anyone may call it, unless reading is for those with a key alone (`DISPATCHER_PUBLIC_READ=off`). */
+export const readerProcedure = publicProcedure.use(({ ctx, next }) => {
+  if (!ctx.services.mayRead(ctx.actor)) throw new DispatcherError("KEY_MISSING", "Reading needs a key here.");
+  return next();
+});
+
 /** A node calls it, for itself: `ctx.nodeId` is the one its key belongs to. */
 export const nodeProcedure = publicProcedure.use(({ ctx, next }) => {
   if (ctx.actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs a node's key.");
@@ -103,9 +116,20 @@ export const nodeProcedure = publicProcedure.use(({ ctx, next }) => {
   return next({ ctx: { nodeId: ctx.actor.nodeId } });
 });
 
-/** A coordinator calls it: with the admin key, or from inside the process. */
+/** An operator calls it for what is its own, `ctx.operatorId`; or an administrator for what is anybody's, null. */
+export const operatorProcedure = publicProcedure.use(({ ctx, next }) => {
+  const { actor } = ctx;
+  if (actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs an operator's or admin key.");
+  if (actor.kind !== "admin" && actor.kind !== "operator") {
+    throw new DispatcherError("FORBIDDEN", "Only an operator or an administrator may make this call.");
+  }
+  return next({ ctx: { actor, operatorId: scopeOf(actor) } });
+});
+
+/** A coordinator calls it: with an admin key, or from inside the process. */
 export const adminProcedure = publicProcedure.use(({ ctx, next }) => {
-  if (ctx.actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs the admin key.");
-  if (ctx.actor.kind !== "admin") throw new DispatcherError("FORBIDDEN", "Only an administrator may make this call.");
-  return next();
+  const { actor } = ctx;
+  if (actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs an admin key.");
+  if (actor.kind !== "admin") throw new DispatcherError("FORBIDDEN", "Only an administrator may make this call.");
+  return next({ ctx: { actor } });
 });

@@ -1,50 +1,104 @@
+/**
+ * Who calls, by what they carry: a key of ours, the administrator's key from the settings, or a token (JWT) of an issuer that
+ * is trusted. What is not valid is refused even where nothing would be needed, so that nobody goes on as a stranger unseen.
+ */
 import { DispatcherError } from "@dispatcher/core";
-import type { NodeId, NodeLife } from "@dispatcher/core";
-import { findNodesByKeyHash } from "../db/queries/nodes.ts";
+import type { KeyId, NodeId, OperatorId } from "@dispatcher/core";
+import { findCallers, hexOf } from "../db/queries/keys.ts";
+import type { Found, FoundKey, FoundNode, Sought } from "../db/queries/keys.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { hashSecret, isSameSecret } from "./secrets.ts";
+import type { JwtCaller } from "./jwt/verify-jwt.ts";
+import { hasHash, hashSecret, isNodeKey, isSameSecret, parseKey } from "./secrets.ts";
 
-/** Who calls. A node can speak for itself alone; `admin` is the admin key, or a caller inside the process. */
+/**
+ * Who calls. `who` names them in the log of events: `key 7`, `jwt alice`, `admin command`. A node can speak for itself
+ * alone, an operator for its nodes; a viewer sees what an administrator sees of assets and nodes, and changes nothing.
+ */
 export type Actor =
   | { readonly kind: "anyone" }
-  | { readonly kind: "admin" }
-  | { readonly kind: "node"; readonly nodeId: NodeId };
+  | { readonly kind: "admin"; readonly who: string }
+  | { readonly kind: "operator"; readonly who: string; readonly operatorId: OperatorId }
+  | { readonly kind: "node"; readonly who: string; readonly nodeId: NodeId; readonly operatorId: OperatorId }
+  | { readonly kind: "viewer"; readonly who: string };
 
-/** A key that is neither nobody's nor the administrator's, as it is looked for. */
-export type NodeKey = { readonly keyHash: Buffer };
-export type KnownNode = { readonly id: NodeId; readonly life: NodeLife };
+/** The admin command, and whoever else has the database itself. */
+export const ADMIN_COMMAND = { kind: "admin", who: "admin command" } as const satisfies Actor;
 
-/** Whose keys these are, in their order: keys that come together are one look-up. @throws DispatcherError DATABASE_UNAVAILABLE */
-export async function findNodesOfKeys(
-  { db }: Dependencies,
-  keys: readonly NodeKey[],
-): Promise<readonly (KnownNode | DispatcherError)[]> {
-  const nodes = await findNodesByKeyHash(
-    db.sql,
-    keys.map(({ keyHash }) => keyHash),
-  );
-  const nodeByHash = new Map(nodes.map((node) => [node.keyHash.toString("hex"), node]));
-  return keys.map(
-    ({ keyHash }) =>
-      nodeByHash.get(keyHash.toString("hex")) ?? new DispatcherError("KEY_INVALID", "This key is not known here."),
-  );
+/** Those who are meant by each: what is sought together is one look-up. @throws DispatcherError DATABASE_UNAVAILABLE */
+export async function findSought({ db }: Dependencies, sought: readonly Sought[]): Promise<readonly Found[]> {
+  const found = await findCallers(db.sql, sought);
+  return sought.map(() => found);
+}
+
+export type Authentication = {
+  /** In company: what comes back may hold what others sought. */
+  readonly find: (sought: Sought) => Promise<Found>;
+  /** Null where no issuer is trusted. */
+  readonly verifyJwt: ((token: string) => Promise<JwtCaller>) | null;
+  /** Called for a key whose last use is on record with an earlier minute. */
+  readonly noteUse: (id: KeyId) => void;
+};
+
+function invalid(detail: string): DispatcherError {
+  return new DispatcherError("KEY_INVALID", detail);
+}
+
+/** @throws DispatcherError NODE_RETIRED */
+function asNode({ nodeId, operatorId, life }: FoundNode, who = `node ${nodeId}`): Actor {
+  if (life === "retired") {
+    throw new DispatcherError("NODE_RETIRED", "This node was silent for so long that it has been retired.");
+  }
+  return { kind: "node", who, nodeId, operatorId };
+}
+
+/** @throws DispatcherError NODE_RETIRED */
+function asHolder({ id, role, operatorId, node }: FoundKey): Actor {
+  const who = `key ${id}`;
+  if (role === "admin" || role === "viewer") return { kind: role, who };
+  if (role === "node" && node !== null) return asNode(node, who);
+  if (role === "operator" && operatorId !== null) return { kind: "operator", who, operatorId };
+  throw new Error(`Key ${id} has the role ${role} and says not of whom.`);
 }
 
 /**
- * The actor a key stands for; no key is anyone.
- * @throws DispatcherError KEY_INVALID, NODE_RETIRED
+ * The actor that a key or token stands for; none is anyone. One look-up, in company with others that come at once; a token
+ * for an administrator or viewer needs none.
+ * @throws DispatcherError KEY_INVALID, KEY_EXPIRED, KEY_REVOKED, NODE_RETIRED, FORBIDDEN (a token without a role),
+ * JWKS_UNAVAILABLE, DATABASE_UNAVAILABLE
  */
 export async function authenticate(
   { config }: Dependencies,
   key: string | null,
-  findNode: (key: NodeKey) => Promise<KnownNode>,
+  { find, verifyJwt, noteUse }: Authentication,
 ): Promise<Actor> {
   if (key === null) return { kind: "anyone" };
   const adminKey = config.DISPATCHER_ADMIN_KEY;
-  if (adminKey !== undefined && isSameSecret(key, adminKey)) return { kind: "admin" };
-  const node = await findNode({ keyHash: hashSecret(key) });
-  if (node.life === "retired") {
-    throw new DispatcherError("NODE_RETIRED", "This node was silent for so long that it has been retired.");
+  if (adminKey !== undefined && isSameSecret(key, adminKey)) return { kind: "admin", who: "DISPATCHER_ADMIN_KEY" };
+
+  if (isNodeKey(key)) {
+    const hash = hashSecret(key);
+    const node = (await find({ kind: "node key", hash })).nodeByHash.get(hexOf(hash));
+    if (node === undefined) throw invalid("This node's key is not known here.");
+    return asNode(node);
   }
-  return { kind: "node", nodeId: node.id };
+
+  const made = parseKey(key);
+  if (made !== null) {
+    const found = (await find({ kind: "key", id: made.id })).keyById.get(made.id);
+    // Whether there is a key of this id is told to those alone who have its secret.
+    if (found === undefined || !hasHash(made.secret, found.secretHash)) throw invalid("This key is not known here.");
+    if (found.isRevoked) throw new DispatcherError("KEY_REVOKED", `Key ${made.id} has been revoked.`);
+    if (found.isExpired) throw new DispatcherError("KEY_EXPIRED", `Key ${made.id} is past its time.`);
+    const actor = asHolder(found);
+    if (found.isUseDue) noteUse(made.id);
+    return actor;
+  }
+
+  if (!/^[\w-]+\.[\w-]+\.[\w-]*$/.test(key)) throw invalid("This is no key of a Dispatcher.");
+  if (verifyJwt === null) throw invalid("Tokens of other issuers are not taken here.");
+  const { role, who, operator } = await verifyJwt(key);
+  if (role !== "operator") return { kind: role, who };
+  const operatorId = (await find({ kind: "operator", name: operator })).operatorIdByName.get(operator);
+  if (operatorId === undefined) throw invalid(`The operator "${operator}" of this token is not known here.`);
+  return { kind: "operator", who, operatorId };
 }

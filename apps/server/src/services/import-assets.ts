@@ -9,8 +9,11 @@ import { ensureOrigins } from "../db/queries/origins.ts";
 import { readDatabaseTime } from "../db/queries/service-state.ts";
 import { markDatasetDue } from "../db/queries/standings.ts";
 import type { AssetImportInput, AssetImportOutput } from "../wire/asset.ts";
+import { actEvent } from "./act-event.ts";
 import { refreshAssetStandings } from "./asset-standing.ts";
+import { ADMIN_COMMAND } from "./authenticate.ts";
 import type { Dependencies } from "./dependencies.ts";
+import type { Manager } from "./rights.ts";
 
 type Input = z.output<typeof AssetImportInput>;
 type Output = z.output<typeof AssetImportOutput>;
@@ -75,7 +78,11 @@ function isUnchanged(known: KnownAsset, entry: Entry, url: string): boolean {
  * turn an asset into another one while somebody holds it. All or nothing for the batch as far as the database goes; each
  * entry that is not taken is named with its place. O(entries), in a handful of statements.
  */
-export async function importAssets({ db, config, vetting }: Dependencies, input: Input): Promise<Output> {
+export async function importAssets(
+  { db, config, vetting }: Dependencies,
+  input: Input,
+  admin: Manager = ADMIN_COMMAND,
+): Promise<Output> {
   return db.transaction(async (sql) => {
     const nowMs = await readDatabaseTime(sql);
     const { key, title, sourceUrl } = input.dataset;
@@ -115,7 +122,9 @@ export async function importAssets({ db, config, vetting }: Dependencies, input:
     if (dataset.isChanged) await markDatasetDue(sql, dataset.id);
     if (changedIds.length > 0 || dataset.isChanged) {
       const detail = { dataset: key, taken: insertedIds.length, updated: sorted.changed.length };
-      await appendEvents(sql, [{ kind: "assets.imported", actor: "admin", assetIds: changedIds, detail }]);
+      await appendEvents(sql, [
+        actEvent(admin, "assets.imported", { assetIds: changedIds, detail, reason: input.reason }),
+      ]);
     }
     return {
       taken: insertedIds.length,

@@ -5,7 +5,7 @@ import { insertNode } from "../db/queries/nodes.ts";
 import { useJoinToken } from "../db/queries/tokens.ts";
 import type { NodeJoinInput, NodeJoinOutput } from "../wire/node.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { hashSecret, newSecret } from "./secrets.ts";
+import { hashSecret, newPrefixedSecret } from "./secrets.ts";
 
 /**
  * Take a node in. The token's use and the node are one transaction: a refused name costs no use.
@@ -18,11 +18,11 @@ export async function joinNode(
 ): Promise<z.output<typeof NodeJoinOutput>> {
   const { name, offeredBytes, marginBytes, agentVersion, schemes } = input;
   checkLedger({ offeredBytes, marginBytes, heldBytes: 0, reservedBytes: 0 });
-  const key = newSecret("dsp_node");
+  const key = newPrefixedSecret("dsp_node");
   const joined = await db.transaction(async (sql) => {
     const token = await useJoinToken(sql, hashSecret(input.joinToken));
     if (token === null) {
-      throw new DispatcherError("JOIN_TOKEN_INVALID", "This join token is unknown, used up or past its time.");
+      throw new DispatcherError("JOIN_TOKEN_INVALID", "This join token is unknown, used up, revoked or past its time.");
     }
     const nodeId = await insertNode(sql, {
       operatorId: token.operatorId,
@@ -41,7 +41,7 @@ export async function joinNode(
       });
     }
     await appendEvents(sql, [
-      { kind: "node.joined", actor: "node", nodeId, detail: { name, operator: token.operator } },
+      { kind: "node.joined", actor: "node", nodeId, detail: { name, operator: token.operator, token: token.id } },
     ]);
     return { nodeId, operator: token.operator };
   });

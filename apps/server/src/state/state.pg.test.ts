@@ -9,6 +9,7 @@ import type { Sql } from "../db/database.ts";
 import { readChangedAssets, readEventCursor } from "../db/queries/events.ts";
 import { beginMercy, holdSweeping, readMercy } from "../db/queries/service-state.ts";
 import { expireLeases } from "../services/reclaim-leases.ts";
+import { ADMIN_COMMAND } from "../services/authenticate.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -67,7 +68,7 @@ describe("moving a dispatcher in the middle of its life", () => {
     await using next = await startTestDispatcher({ DISPATCHER_LEASE_GRACE_MS: "0" });
     await importText(next.dependencies.db, (await exportLines(old.dispatcher.dependencies.db)).join(""));
     const { services } = next;
-    expect(await services.authenticate(old.key)).toEqual({ kind: "node", nodeId: old.nodeId });
+    expect(await services.authenticate(old.key)).toMatchObject({ kind: "node", nodeId: old.nodeId });
     const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes: 100_000 };
     const said = { ...facts, freeBytes: 1e9, wants: 0, open: [], finished: [], failed: [], released: [] };
     const sync = (input: object) =>
@@ -80,7 +81,7 @@ describe("moving a dispatcher in the middle of its life", () => {
     // Behind all ids that the old one may have given out since.
     const [granted] = (await sync({ wants: 1 })).grants;
     expect(Number(granted?.assignmentId)).toBeGreaterThan(Number(assignmentId) + 1e9 - 1);
-    const { joinToken } = await services.createJoinToken({ operator: "eve", uses: 1, lifeMs: HOUR_MS });
+    const { joinToken } = await services.createJoinToken({ operator: "eve", uses: 1, lifeMs: HOUR_MS }, ADMIN_COMMAND);
     await services.joinNode({ joinToken, name: "eve-1", ...facts }, null);
     expect(await next.imbalances()).toEqual([]);
   });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { AssetIdShape, DigestShape, Name, NodeIdShape, SizeBytes, TimeMs, storableText } from "./common.ts";
+import { AssetIdShape, DigestShape, Name, NodeIdShape, Reason, SizeBytes, TimeMs, storableText } from "./common.ts";
 
 /** Entries a call may carry: few enough for one transaction, enough to make a large catalog quick. */
 export const ENTRIES_PER_IMPORT_MAX = 1000;
@@ -39,6 +39,7 @@ export const AssetImportInput = z.object({
       .optional(),
   }),
   entries: z.array(CatalogEntryShape).max(ENTRIES_PER_IMPORT_MAX),
+  reason: Reason,
 });
 
 export const AssetImportOutput = z.object({
@@ -96,7 +97,7 @@ export const AssetGetOutput = AssetView.extend({
   replicas: z.array(
     z.object({
       nodeId: NodeIdShape,
-      /** Who holds it is told to an administrator alone; null for others. */
+      /** Who holds it is told to administrators and viewers; null for others. */
       node: z.string().nullable(),
       operator: z.string().nullable(),
       sizeBytes: SizeBytes,
@@ -117,7 +118,7 @@ export const AssetGetOutput = AssetView.extend({
       grantedAtMs: TimeMs,
       endedAtMs: TimeMs.nullable(),
       failureCode: z.string().nullable(),
-      /** For an administrator; null for others. */
+      /** For administrators and viewers; null for others. */
       failureMessage: z.string().nullable(),
     }),
   ),

@@ -1,5 +1,5 @@
 import { DIGEST_ALGORITHMS, REPORTED_ALGORITHMS } from "@dispatcher/core";
-import type { AssetId, AssignmentId, NodeId } from "@dispatcher/core";
+import type { AssetId, AssignmentId, JoinTokenId, KeyId, NodeId } from "@dispatcher/core";
 import { z } from "zod";
 
 /** Integer bytes, 0 to 2^53 - 1: exact in JSON, in JavaScript and in SQL. */
@@ -22,6 +22,8 @@ const id = z
   .refine((text) => /^[0-9]{1,19}$/.test(text) && BigInt(text) <= ID_MAX, "an id is at most 9223372036854775807");
 export const AssetIdShape = id.transform((value) => value as AssetId);
 export const AssignmentIdShape = id.transform((value) => value as AssignmentId);
+export const JoinTokenIdShape = id.transform((value) => value as JoinTokenId);
+export const KeyIdShape = id.transform((value) => value as KeyId);
 export const NodeIdShape = id.transform((value) => value as NodeId);
 
 /** A name people read: one line, no control characters, 1 to 100 characters. */
@@ -31,6 +33,9 @@ export const Name = z
   .min(1)
   .max(100)
   .regex(/^[^\p{Cc}]*$/u, "no control characters");
+
+/** Why a person does something, for the log of events. */
+export const Reason = storableText(500).optional();
 
 export const DigestShape = z
   .object({ algorithm: z.enum(DIGEST_ALGORITHMS), hex: z.string().regex(/^[0-9a-f]{32,128}$/) })

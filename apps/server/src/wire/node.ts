@@ -222,8 +222,9 @@ export const NodeInventoryOutput = z.object({
 
 export const NodeView = z.object({
   id: NodeIdShape,
-  name: z.string(),
-  operator: z.string(),
+  /** Who it is is told to administrators, viewers and its own operator; null for others. */
+  name: z.string().nullable(),
+  operator: z.string().nullable(),
   life: z.enum(["online", "suspect", "offline", "lost", "retired"]),
   lastSyncMs: TimeMs.nullable(),
   agentVersion: z.string(),

@@ -13,6 +13,7 @@ import type { Grant, Heard, Rows, SyncInput, SyncReply } from "./engine-model.ts
 import { EngineNode } from "./engine-node.ts";
 import type { Plan } from "./engine-node.ts";
 import type { LockedTable, Server, ServerName, Servers } from "./engine-servers.ts";
+import { ADMIN_COMMAND } from "../../src/services/authenticate.ts";
 
 type Batch = Parameters<Services["importAssets"]>[0];
 export type Entry = {
@@ -129,7 +130,7 @@ export class World {
   async join(server: ServerName, name: string, offeredBytes: number): Promise<void> {
     const { services } = this.servers.server(server);
     const operator = name.replace(/-.*/, "");
-    const { joinToken } = await services.createJoinToken({ operator, uses: 1, lifeMs: 60_000 });
+    const { joinToken } = await services.createJoinToken({ operator, uses: 1, lifeMs: 60_000 }, ADMIN_COMMAND);
     const facts = { agentVersion: "1.0.0", schemes: ["https"], marginBytes: 0, offeredBytes };
     const { nodeId: id } = await services.joinNode({ joinToken, name, ...facts }, null);
     this.nodes.set(name, new EngineNode(id, name, offeredBytes));

@@ -5,6 +5,7 @@ import { expireLeases } from "../../src/services/reclaim-leases.ts";
 import { renewStandings } from "../../src/services/renew-standings.ts";
 import { failed, finished, open, startTestDispatcher } from "./test-dispatcher.ts";
 import type { Grant, TestDispatcher } from "./test-dispatcher.ts";
+import { ADMIN_COMMAND } from "../../src/services/authenticate.ts";
 
 const ODD_TEXT = `it's "quoted", \\ and \\N;\ttab,\r\n line ends   \u{1F6DF} ä \u0001 {"json":[null]} NULL`;
 const ASSET_COUNT = 20;
@@ -54,7 +55,7 @@ export async function startMidLife(): Promise<MidLife> {
   for (let turn = 0; turn < 4; turn += 1) await moveSilentNodes(dependencies, 100);
   await renewStandings(dependencies, 100);
 
-  const { joinToken } = await services.createJoinToken({ operator: "dee", uses: 2, lifeMs: DAY_MS });
+  const { joinToken } = await services.createJoinToken({ operator: "dee", uses: 2, lifeMs: DAY_MS }, ADMIN_COMMAND);
   const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes: 100_000 };
   const { nodeId, key } = await services.joinNode({ joinToken, name: "dee-1", ...facts }, "192.0.2.0/24");
   const input = { ...facts, freeBytes: 1e9, wants: 1, open: [], finished: [], failed: [], released: [] };

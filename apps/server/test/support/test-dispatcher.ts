@@ -15,6 +15,7 @@ import type { NodeInventoryInput, NodeInventoryOutput, NodeSyncInput, NodeSyncOu
 import { findImbalances } from "./find-imbalances.ts";
 import { createTestDatabase } from "./test-database.ts";
 import type { TestDatabase } from "./test-database.ts";
+import { ADMIN_COMMAND } from "../../src/services/authenticate.ts";
 
 type SyncInput = z.output<typeof NodeSyncInput>;
 type SyncOutput = z.output<typeof NodeSyncOutput>;
@@ -139,7 +140,7 @@ export class TestDispatcher implements AsyncDisposable {
     offer: { readonly offeredBytes?: number; readonly name?: string } = {},
   ): Promise<TestNode> {
     const { offeredBytes = 10_000, name = `${operator}-1` } = offer;
-    const { joinToken } = await this.services.createJoinToken({ operator, uses: 1, lifeMs: 60_000 });
+    const { joinToken } = await this.services.createJoinToken({ operator, uses: 1, lifeMs: 60_000 }, ADMIN_COMMAND);
     const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes };
     const { nodeId } = await this.services.joinNode({ joinToken, name, ...facts }, null);
     const sync: TestNode["sync"] = (said = {}) =>

@@ -20,8 +20,8 @@ export async function showNodes(caller: Caller): Promise<{ readonly data: unknow
   ];
   const rows = nodes.map((node) => [
     node.id,
-    node.name,
-    node.operator,
+    node.name ?? "",
+    node.operator ?? "",
     node.life,
     showAge(node.lastSyncMs, nowMs),
     showBytes(node.offeredBytes),

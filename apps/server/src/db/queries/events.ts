@@ -12,12 +12,15 @@ export const EVENT_KINDS = [
   "assets.imported",
   "assets.renewed",
   "token.created",
+  "token.revoked",
+  "key.created",
+  "key.revoked",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 export type NewEvent = {
   readonly kind: EventKind;
-  readonly actor: "node" | "admin" | "server";
+  readonly actor: "node" | "admin" | "operator" | "server";
   readonly nodeId?: NodeId;
   /** The assets that stand otherwise since. */
   readonly assetIds?: readonly AssetId[];

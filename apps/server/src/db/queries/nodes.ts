@@ -268,19 +268,19 @@ export async function insertNode(
   return row?.id ?? null;
 }
 
-/** The nodes with these keys, in any order. */
-export async function findNodesByKeyHash(
-  sql: Sql,
-  keyHashes: readonly Buffer[],
-): Promise<readonly { readonly id: NodeId; readonly life: NodeLife; readonly keyHash: Buffer }[]> {
-  return sql<{ id: NodeId; life: NodeLife; keyHash: Buffer }[]>`
-    select id::text as id, life, key_hash as "keyHash" from nodes where key_hash = any(${[...keyHashes]}::bytea[])`;
+/** Whose a node is; null when there is none of this id. */
+export async function findNodeOperator(sql: Sql, id: NodeId): Promise<OperatorId | null> {
+  const [row] = await sql<
+    { operatorId: OperatorId }[]
+  >`select operator_id::text as "operatorId" from nodes where id = ${id}`;
+  return row?.operatorId ?? null;
 }
 
 export type NodeSummary = {
   readonly id: NodeId;
   readonly name: string;
   readonly operator: string;
+  readonly operatorId: OperatorId;
   readonly life: NodeLife;
   readonly lastSyncMs: number | null;
   readonly agentVersion: string;
@@ -298,7 +298,7 @@ export type NodeSummary = {
 /** All nodes, or those in one state of life, by id. */
 export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promise<NodeSummary[]> {
   return sql<NodeSummary[]>`
-    select n.id::text as id, n.name, o.name as operator, n.life, n.last_sync_at as "lastSyncMs",
+    select n.id::text as id, n.name, o.name as operator, o.id::text as "operatorId", n.life, n.last_sync_at as "lastSyncMs",
            n.agent_version as "agentVersion", n.offered_bytes as "offeredBytes", n.margin_bytes as "marginBytes",
            n.held_bytes as "heldBytes", n.reserved_bytes as "reservedBytes", n.free_bytes as "freeBytes",
            n.held_copies as copies,

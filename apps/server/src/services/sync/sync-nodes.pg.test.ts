@@ -13,6 +13,7 @@ import { beginMercy } from "../../db/queries/service-state.ts";
 import { expireLeases } from "../reclaim-leases.ts";
 import { renewStandings } from "../renew-standings.ts";
 import { moveSilentNodes } from "../move-silent-nodes.ts";
+import { ADMIN_COMMAND } from "../authenticate.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -24,7 +25,7 @@ async function assetOf(dispatcher: TestDispatcher, path = "f0") {
 }
 
 async function nodeOf(dispatcher: TestDispatcher, nodeId: string) {
-  const { nodes } = await dispatcher.services.listNodes(null);
+  const { nodes } = await dispatcher.services.listNodes(null, ADMIN_COMMAND);
   const found = nodes.find((node) => node.id === nodeId);
   if (found === undefined) throw new Error(`No node ${nodeId}.`);
   return found;
