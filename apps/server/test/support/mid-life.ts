@@ -58,6 +58,9 @@ export async function startMidLife(): Promise<MidLife> {
   const { joinToken } = await services.createJoinToken({ operator: "dee", uses: 2, lifeMs: DAY_MS }, ADMIN_COMMAND);
   const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes: 100_000 };
   const { nodeId, key } = await services.joinNode({ joinToken, name: "dee-1", ...facts }, "192.0.2.0/24");
+  const { id: revoked } = await services.createKey({ role: "admin", name: "gone" }, ADMIN_COMMAND);
+  await services.revokeKey({ id: revoked, reason: "for the test" }, ADMIN_COMMAND);
+  await services.createKey({ role: "node", name: "spare", nodeId, lifeMs: DAY_MS }, ADMIN_COMMAND);
   const input = { ...facts, freeBytes: 1e9, wants: 1, open: [], finished: [], failed: [], released: [] };
   const { grants } = await services.syncNode({ nodeId, network: null, input });
   const [grant] = grants;

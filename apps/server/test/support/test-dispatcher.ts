@@ -1,6 +1,5 @@
 import { DEFAULT_VETTING, compareIds, holdingOf } from "@dispatcher/core";
 import type { Holding, NodeId } from "@dispatcher/core";
-import { pino } from "pino";
 import { expect, onTestFinished } from "vitest";
 import type { z } from "zod";
 import { readConfig } from "../../src/config.ts";
@@ -13,6 +12,7 @@ import type { Services } from "../../src/services/index.ts";
 import type { AssetImportInput } from "../../src/wire/asset.ts";
 import type { NodeInventoryInput, NodeInventoryOutput, NodeSyncInput, NodeSyncOutput } from "../../src/wire/node.ts";
 import { findImbalances } from "./find-imbalances.ts";
+import { SecretWatch } from "./secret-watch.ts";
 import { createTestDatabase } from "./test-database.ts";
 import type { TestDatabase } from "./test-database.ts";
 import { ADMIN_COMMAND } from "../../src/services/authenticate.ts";
@@ -84,6 +84,8 @@ export function open(grant: Grant, bytesDone = 0, wantBytes?: number): SyncInput
 export class TestDispatcher implements AsyncDisposable {
   readonly services: Services;
   readonly dependencies: Dependencies;
+  /** What is logged, and the secrets that are made: none of these may be in it when the test ends. */
+  readonly secrets = new SecretWatch();
   readonly #database: TestDatabase;
 
   constructor(database: TestDatabase, env: Readonly<Record<string, string>>) {
@@ -99,11 +101,11 @@ export class TestDispatcher implements AsyncDisposable {
     this.dependencies = assembleDependencies({
       db: database.db,
       config,
-      log: pino({ level: "silent" }),
+      log: this.secrets.log,
       vetting: DEFAULT_VETTING,
       random: () => 0.5,
     });
-    this.services = createServices(this.dependencies);
+    this.services = this.secrets.watch(createServices(this.dependencies));
   }
 
   get sql(): Sql {
@@ -183,6 +185,7 @@ export class TestDispatcher implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#database[Symbol.asyncDispose]();
+    expect(this.secrets.leaks()).toEqual([]);
   }
 }
 
