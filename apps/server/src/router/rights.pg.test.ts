@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NodeId } from "@dispatcher/core";
 import { SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
 import type { JWTPayload } from "jose";
 import { expect, onTestFinished, test } from "vitest";
@@ -151,8 +152,8 @@ type World = {
   readonly secrets: SecretWatch;
   readonly callers: readonly Caller[];
   /** A node of ada's, one of hers that may lose its keys, an asset, and a token of hers. */
-  readonly nodeId: string;
-  readonly sacrificeId: string;
+  readonly nodeId: NodeId;
+  readonly sacrificeId: NodeId;
   readonly assetId: string;
   readonly joinToken: string;
 };
