@@ -55,7 +55,7 @@ const EnvironmentShape = z
       .describe("issuer (iss) whose tokens (JWT) are taken in place of keys; set with the next two"),
     DISPATCHER_JWT_AUDIENCE: word.optional().describe("audience (aud) that such tokens have to be meant for"),
     DISPATCHER_JWT_JWKS: word
-      .regex(/^(https?:|(?![a-z][a-z0-9+.-]+:\/\/))/i, "has to be an https or http URL or the path of a file")
+      .regex(/^(https?:\/\/|(?![a-z][a-z0-9+.-]+:\/\/))/i, "has to be an https or http URL or the path of a file")
       .optional()
       .describe("the issuer's public keys (JWKS): a URL or the path of a file"),
     DISPATCHER_JWT_ROLE_CLAIM: word

@@ -238,8 +238,11 @@ program
   .option("--priority <1-10>", "of files that name none; 10 is most urgent", parsePriority)
   .option("--copies <count>", "independent copies to aim at", parseCount)
   .option("--show-skipped", "name every entry that is not taken")
+  .option(...REASON)
   .action(async (source: string, _options: unknown, command: Command) => {
-    const options = command.optsWithGlobals<GlobalOptions & Parameters<typeof runImport>[0]["options"]>();
+    const { reason, ...options } = command.optsWithGlobals<
+      GlobalOptions & Parameters<typeof runImport>[0]["options"] & { readonly reason?: string }
+    >();
     const signal = stopSignal();
     process.exitCode = await withCaller((caller) =>
       runImport({
@@ -247,7 +250,7 @@ program
         options,
         importBatch: async (input) => {
           try {
-            return await caller.asset.import(input);
+            return await caller.asset.import({ ...input, reason });
           } catch (error) {
             throw fromCaller(error);
           }
