@@ -118,11 +118,11 @@ const EnvironmentShape = z
     mustGrow(["DISPATCHER_LEASE_MIN_MS", "DISPATCHER_LEASE_CAP_MS"]);
     const jwt = ["DISPATCHER_JWT_ISSUER", "DISPATCHER_JWT_AUDIENCE", "DISPATCHER_JWT_JWKS"] as const;
     // One that is blank is malformed, and has been told.
-    const given = jwt.filter((name) => /\S/.test(env[name] ?? ""));
+    const given = jwt.find((name) => /\S/.test(env[name] ?? ""));
     const missing = jwt.filter((name) => env[name] === undefined);
-    if (given[0] !== undefined && missing.length > 0) {
+    if (given !== undefined && missing.length > 0) {
       const message = `has to be set together with ${missing.join(" and ")}`;
-      context.addIssue({ code: "custom", path: [given[0]], message });
+      context.addIssue({ code: "custom", path: [given], message });
     }
   });
 

@@ -51,7 +51,7 @@ function counting(dependencies: Dependencies): { readonly counted: Dependencies;
       statements += 1;
       return Reflect.apply(target, self, args) as unknown;
     },
-  }) as Sql;
+  });
   const db = Object.create(dependencies.db, { sql: { value: sql } }) as Dependencies["db"];
   return { counted: { ...dependencies, db }, statements: () => statements };
 }

@@ -217,7 +217,7 @@ test("an issuer that is away when the server starts does not keep it from starti
   const log = createLog({ level: "ERROR", isTerminal: false, destination: process.stderr });
   const env = { DISPATCHER_JWT_ISSUER: RULES.issuer, DISPATCHER_JWT_AUDIENCE: RULES.audience };
   const config = readConfig({ ...env, DISPATCHER_JWT_JWKS: "http://127.0.0.1:1/jwks.json" });
-  await createIssuer({ config, log })?.check();
+  await expect(createIssuer({ config, log })?.check()).resolves.toBeUndefined();
 });
 
 test("without an issuer in the settings there is none", () => {
