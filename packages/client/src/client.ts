@@ -12,7 +12,7 @@ const TIMEOUT_DEFAULT_MS = 30_000;
 export type ClientOptions = {
   /** Where the server listens, such as `https://dispatcher.example.org`. */
   readonly url: string;
-  /** A node's key or the admin key. Without one, only what anyone may call. */
+  /** A key, or a token of an issuer that the server trusts. Without one, only what anyone may call. */
   readonly key?: string;
   /** How often and how soon failed calls that are safe to repeat are tried again. */
   readonly retry?: Partial<RetryOptions>;
