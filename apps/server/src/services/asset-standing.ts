@@ -22,6 +22,14 @@ export function toHolders(rows: readonly HolderRow[]): readonly Holder[] {
     }));
 }
 
+/** What is reserved for a copy: the size that the catalog knows, else what a node has found, and no less than for any unknown. */
+export function bytesToReserve(
+  { sizeBytes, seenBytes }: Pick<AssetFacts, "sizeBytes" | "seenBytes">,
+  unknownSizeBytes: number,
+): number {
+  return sizeBytes ?? Math.max(seenBytes ?? 0, unknownSizeBytes);
+}
+
 /** Weigh the copies of one asset anew: the holders with the outcome, and the replicas whose worth changed. */
 function weigh(rows: readonly HolderRow[]): {
   readonly rows: readonly HolderRow[];

@@ -260,7 +260,7 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
 }
 
 /** Rounds in which grants that were overtaken are tried again from what is known then. */
-const ROUNDS_MAX = 3;
+const ROUNDS_MAX = 6;
 
 /**
  * Give work to nodes that asked together; what they get is in the database then. For each, its grants and why it got less

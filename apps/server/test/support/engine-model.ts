@@ -80,6 +80,8 @@ export type Asset = Content & {
   readonly priority: number | null;
   readonly state: AssetState;
   readonly retryAtMs: number | null;
+  /** The most that a node has found a file of unknown size to be. */
+  readonly seenBytes: number | null;
   /** Its standing is to be computed anew: until then it says nothing. */
   readonly isDue: boolean;
 };
@@ -150,6 +152,8 @@ function disagree(text: string): never {
 
 const OPEN: ReadonlySet<AssignmentState> = new Set(["granted", "running"]);
 export const isOpenState = (state: AssignmentState): boolean => OPEN.has(state);
+const reservationOf = ({ sizeBytes, seenBytes }: Asset): number =>
+  sizeBytes ?? Math.max(seenBytes ?? 0, SETTINGS.unknownSizeBytes);
 const holds = ({ state }: Lease): boolean => isOpenState(state) || state === "stored";
 const isNear = (a: number | null, b: number | null): boolean =>
   a === null || b === null ? a === b : Math.abs(a - b) < NEAR_MS;
@@ -335,7 +339,7 @@ export class Model {
       const known = [...this.assets.values()].find(({ path }) => path === entry.path);
       if (known === undefined) {
         const id = idOf(entry.path);
-        this.assets.set(id, { id, dataset, state: "wanted", retryAtMs: null, isDue: false, ...entry });
+        this.assets.set(id, { id, dataset, state: "wanted", retryAtMs: null, seenBytes: null, isDue: false, ...entry });
         outcome.taken += 1;
         continue;
       }
@@ -345,7 +349,7 @@ export class Model {
       } else if (!isSameContent && this.leasesOfAsset(known.id).some(holds)) {
         outcome.skipped += 1;
       } else {
-        this.#setAsset(known.id, { ...entry, isDue: false });
+        this.#setAsset(known.id, { ...entry, seenBytes: null, isDue: false });
         this.#weigh(known.id);
         outcome.updated += 1;
       }
@@ -466,6 +470,7 @@ export class Model {
     const trust = asset.sha256 === null ? "claimed" : "verified";
     const copy = { sizeBytes, sha256, trust, counts: true } as const;
     this.#end(lease, "stored", nowMs, { bytesDone: sizeBytes, copy, turn, failureCode: null });
+    this.#see(asset.id, sizeBytes);
     this.#setOrigin(lease.host, (origin) => recordSuccess(origin, nowMs));
     const { quota, verifiedCopies } = this.node(nodeId);
     this.#setNode(nodeId, { quota: Math.min(SETTINGS.quotaMax, 2 * quota), verifiedCopies: verifiedCopies + 1 });
@@ -530,6 +535,7 @@ export class Model {
     if (!isOpenState(lease.state) || lease.expiresAtMs === null) return lease.state === "expired";
     const more = this.asset(lease.assetId).sizeBytes === null ? (report.wantBytes ?? 0) - lease.reservedBytes : 0;
     if (lease.isSurplus && report.state === "waiting" && report.bytesDone === 0) return false;
+    this.#see(lease.assetId, report.wantBytes ?? 0);
     const hasMore = report.bytesDone > lease.bytesDone;
     const renewedAtMs = Math.min(nowMs + SETTINGS.leaseMs, lease.grantedAtMs + SETTINGS.capMs);
     this.#setLease(lease.id, {
@@ -540,6 +546,11 @@ export class Model {
       reservedBytes: lease.reservedBytes + (more > 0 && more <= this.room(nodeId) ? more : 0),
     });
     return false;
+  }
+
+  #see(assetId: AssetId, bytes: number): void {
+    const { sizeBytes, seenBytes } = this.asset(assetId);
+    if (sizeBytes === null && bytes > (seenBytes ?? 0)) this.#setAsset(assetId, { seenBytes: bytes });
   }
 
   /** What it goes on with is granted anew, where it may be; answers what is paused. */
@@ -554,7 +565,7 @@ export class Model {
       const isDouble = holders.some((holder) => holder.counts && holder.operator === operator);
       const isWelcome = asset.state === "wanted" && asset.host === lease.host && !isHeld && !isDouble;
       if (!isWelcome || placesOf(holders, this.copiesOf(asset)) <= 0) return [];
-      const reservedBytes = Math.max(asset.sizeBytes ?? SETTINGS.unknownSizeBytes, wantBytes);
+      const reservedBytes = Math.max(reservationOf(asset), wantBytes);
       const hasRoom = this.openOf(nodeId).length < quota && reservedBytes <= this.room(nodeId);
       if (!hasRoom || this.slots(lease.host, nowMs) === 0) return [assignmentId];
       const turn = this.lastTurn(asset.id) + 1;
@@ -636,7 +647,7 @@ export class Model {
 
   reservation(assetId: AssetId): number | null {
     const asset = this.assets.get(assetId);
-    return asset === undefined ? null : (asset.sizeBytes ?? SETTINGS.unknownSizeBytes);
+    return asset === undefined ? null : reservationOf(asset);
   }
 
   /** By the ledger, and by the real disk once all that is open has arrived. */
@@ -699,8 +710,7 @@ export class Model {
       if (asset.isDue || this.leasesOf(nodeId).some((one) => one.assetId === asset.id && holds(one))) return false;
       // Copies are counted, and not what is on its way, where it is decided what stands in a queue.
       if (placesOf(this.holdersOf(asset.id, { copiesOnly: true }), this.copiesOf(asset)) <= 0) return false;
-      if ((asset.sizeBytes ?? SETTINGS.unknownSizeBytes) > this.usable(ask) || this.slots(asset.host, nowMs) < 1)
-        return false;
+      if (reservationOf(asset) > this.usable(ask) || this.slots(asset.host, nowMs) < 1) return false;
       const { closedUntilMs } = this.origin(asset.host);
       if (closedUntilMs !== null && closedUntilMs > nowMs - NEAR_MS) return false;
       return this.#whyNotBy(this, ask, asset.id, { operatorCount: Infinity, nowMs, nearMs: -NEAR_MS }) === null;
@@ -831,7 +841,7 @@ export class Model {
       faults.push(`${row.path} is in the database alone`);
       return;
     }
-    for (const key of ["path", "host", "sizeBytes", "sha256", "priority", "state", "dataset"] as const) {
+    for (const key of ["path", "host", "sizeBytes", "seenBytes", "sha256", "priority", "state", "dataset"] as const) {
       differ(`${row.path}: ${key}`, asset[key], row[key]);
     }
     differAt(`${row.path}: retryAtMs`, asset.retryAtMs, row.retryAtMs);

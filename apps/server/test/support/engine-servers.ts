@@ -176,7 +176,7 @@ export class Servers implements AsyncDisposable {
     const [assets, leases, nodes, origins, datasets, imbalances, [clock]] = [
       await sql<Rows["assets"][number][]>`
         select a.id::text as id, d.key as dataset, a.path, o.host, a.priority, a.size_bytes as "sizeBytes",
-               a.digest_hex as sha256, s.state, s.retry_at as "retryAtMs", coalesce(s.due_at <= now(), false) as "isDue",
+               s.seen_bytes as "seenBytes", a.digest_hex as sha256, s.state, s.retry_at as "retryAtMs", coalesce(s.due_at <= now(), false) as "isDue",
                s.independent_copies as "independentCopies", s.places_left as "placesLeft"
           from assets a join standings s on s.asset_id = a.id join datasets d on d.id = a.dataset_id
           join origins o on o.id = a.origin_id and o.id = s.origin_id

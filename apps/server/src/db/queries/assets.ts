@@ -178,7 +178,8 @@ export async function updateAssetFacts(
      where assets.id = r.id`;
   await sql`
     update standings s
-       set origin_id = r.origin_id, size_class = ${sizeClass(sql)}, facts_version = facts_version + 1
+       set origin_id = r.origin_id, size_class = ${sizeClass(sql)}, facts_version = facts_version + 1,
+           seen_bytes = null
       from assets a cross join lateral (select a.origin_id, a.size_bytes as size) r
      where a.id = any(${assets.map((asset) => asset.id)}::bigint[]) and s.asset_id = a.id`;
 }

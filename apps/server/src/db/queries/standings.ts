@@ -29,6 +29,8 @@ export type AssetFacts = {
   readonly originId: OriginId;
   readonly scheme: string;
   readonly sizeBytes: number | null;
+  /** Where that is null, the most that a node has found it to be. */
+  readonly seenBytes: number | null;
   readonly digest: Digest | null;
   readonly state: AssetState;
   readonly copies: CopyRange;
@@ -42,7 +44,8 @@ type AssetFactsRow = Omit<AssetFacts, "digest" | "copies"> & CopyRange & DigestC
 
 /** Field by field: what is left over from a destructured row is a slow object, and these are made by the thousand. */
 function toAssetFacts(row: AssetFactsRow): AssetFacts {
-  const { id, factsVersion, originId, scheme, sizeBytes, state, priority, rank, removeByMs, createdAtMs } = row;
+  const { id, factsVersion, originId, scheme, sizeBytes, seenBytes, state, priority, rank, removeByMs, createdAtMs } =
+    row;
   const { min, target, max } = row;
   const digest = toDigest(row);
   const copies = { min, target, max };
@@ -52,6 +55,7 @@ function toAssetFacts(row: AssetFactsRow): AssetFacts {
     originId,
     scheme,
     sizeBytes,
+    seenBytes,
     digest,
     state,
     copies,
@@ -64,7 +68,7 @@ function toAssetFacts(row: AssetFactsRow): AssetFacts {
 
 const assetFacts = (sql: Sql) => sql`
   s.asset_id::text as id, s.facts_version as "factsVersion", a.origin_id::text as "originId", a.scheme, a.size_bytes as "sizeBytes",
-  a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex", s.state,
+  s.seen_bytes as "seenBytes", a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex", s.state,
   d.copies_min as min, d.copies_target as target, d.copies_max as max,
   coalesce(a.priority, d.priority) as priority, a.rank, a.remove_by as "removeByMs", a.created_at as "createdAtMs"`;
 
@@ -195,6 +199,15 @@ export async function updateStandingsAfterFailure(
        set state = case when s.state = 'wanted' then r.state else s.state end,
            retry_at = coalesce(clock_timestamp() + r.rest * interval '1 millisecond', s.retry_at)
       from jsonb_to_recordset(${sql.json(rows)}) as r(id bigint, state text, rest double precision)
+     where s.asset_id = r.id`;
+}
+
+/** Of locked assets whose size the catalog does not know: the most that a node has found each to be. */
+export async function raiseSeenBytes(sql: Sql, seen: ReadonlyMap<AssetId, number>): Promise<void> {
+  if (seen.size === 0) return;
+  await sql`
+    update standings s set seen_bytes = r.bytes, facts_version = facts_version + 1
+      from unnest(${[...seen.keys()]}::bigint[], ${[...seen.values()]}::bigint[]) as r(id, bytes)
      where s.asset_id = r.id`;
 }
 

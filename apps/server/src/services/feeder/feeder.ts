@@ -48,7 +48,7 @@ import {
   readQueues,
 } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow, QueueId, QueuePlace, QueuedAsset } from "../../db/queries/standings.ts";
-import { toHolders, urgencyFactsOf } from "../asset-standing.ts";
+import { bytesToReserve, toHolders, urgencyFactsOf } from "../asset-standing.ts";
 import { originBudgetOf } from "../settings.ts";
 import { Queue } from "./queue.ts";
 
@@ -586,7 +586,11 @@ export class Feeder {
   }
 
   #toCandidate(asset: AssetFacts, rest: Pick<Candidate, "holders" | "urgency" | "avoid">): Candidate {
-    const { id, originId, scheme, sizeBytes, copies } = asset;
+    const { id, originId, scheme, copies, seenBytes } = asset;
+    const isSeen = asset.sizeBytes === null && seenBytes !== null;
+    const sizeBytes = isSeen
+      ? bytesToReserve(asset, this.#parts.config.DISPATCHER_UNKNOWN_SIZE_BYTES)
+      : asset.sizeBytes;
     return { assetId: id, originId, scheme, tags: [], sizeBytes, copies, originFetches: 0, seeds: 0, ...rest };
   }
 

@@ -54,6 +54,8 @@ export type Desk = {
   readonly turns: Map<AssetId, number>;
   /** Assets of which somebody has a copy more. */
   readonly copied: Set<AssetId>;
+  /** Sizes that the catalog does not know, where somebody has found more than was known. */
+  readonly seenBytes: Map<AssetId, number>;
 };
 
 /** The node that speaks, as it changes. */
@@ -88,6 +90,12 @@ export function currentOf(desk: Desk, { id, assignment }: StoredAssignment): Ass
 
 export function changeOrigin(desk: Desk, id: OriginId, change: (origin: Origin) => Origin): void {
   desk.originChanges.push({ id, change });
+}
+
+/** Remember how large a file is that the catalog knows no size of: whoever gets it next needs the room. */
+export function noteSize(desk: Desk, { id, sizeBytes, seenBytes }: AssetFacts, bytes: number): void {
+  const known = desk.seenBytes.get(id) ?? seenBytes ?? 0;
+  if (sizeBytes === null && bytes > known) desk.seenBytes.set(id, bytes);
 }
 
 /** Take the asset's next turn: whoever grants it at the same time, without knowing of this, finds it taken. */
@@ -218,6 +226,7 @@ export async function openDesk(
     failures: new Map(),
     turns: new Map(turns),
     copied: new Set(),
+    seenBytes: new Map(),
   };
 }
 

@@ -40,7 +40,7 @@ import type { NodeRow } from "../../db/queries/nodes.ts";
 import { markNodesAssetsDue } from "../../db/queries/standings.ts";
 import type { AssetFacts } from "../../db/queries/standings.ts";
 import type { NodeSyncOutput } from "../../wire/node.ts";
-import { toHolders } from "../asset-standing.ts";
+import { bytesToReserve, toHolders } from "../asset-standing.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { hashText } from "../hash-text.ts";
 import { leaseTimesOf } from "../settings.ts";
@@ -50,6 +50,7 @@ import {
   endOpen,
   find,
   holderOf,
+  noteSize,
   openDesk,
   otherHolding,
   setHolder,
@@ -132,6 +133,7 @@ function recordFinished(desk: Desk, speaker: Speaker, report: Finished): "accept
   // A grant's turn is its term; who comes late takes one anew, so that a grant under way that does not know of it fails.
   const turn = timing === "late" ? takeTurn(desk, asset.id) : before.term;
   setHolder(desk, stored, holderOf(speaker, stored, { state: "stored", replica, turn, isSurplus: false }));
+  noteSize(desk, asset, sizeBytes);
   speaker.ledger = ledger;
   speaker.added.push({ assetId: asset.id, sizeBytes, sha256 });
   changeOrigin(desk, stored.originId, (origin) => recordSuccess(origin, desk.nowMs));
@@ -201,6 +203,7 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
     return;
   }
   const asset = desk.assets.get(stored.assetId);
+  if (asset !== undefined) noteSize(desk, asset, report.wantBytes ?? 0);
   const wantedBytes = asset?.sizeBytes === null ? Math.max(0, (report.wantBytes ?? 0) - before.reservedBytes) : 0;
   const grantedBytes = wantedBytes <= roomBytes(speaker.ledger) ? wantedBytes : 0;
   speaker.ledger = reserveBytes(speaker.ledger, grantedBytes);
@@ -254,7 +257,7 @@ function regrant(
   const holders = toHolders(desk.holders.get(asset.id) ?? []);
   const isDouble = holders.some((holder) => holder.counts && holder.operatorId === stored.operatorId);
   if (isDouble || placesLeft(holders, asset.copies) === 0) return "no";
-  const bytes = Math.max(asset.sizeBytes ?? config.DISPATCHER_UNKNOWN_SIZE_BYTES, report.wantBytes ?? 0);
+  const bytes = Math.max(bytesToReserve(asset, config.DISPATCHER_UNKNOWN_SIZE_BYTES), report.wantBytes ?? 0);
   if (speaker.openLeases >= speaker.quota || bytes > roomBytes(speaker.ledger)) return "later";
   if (origin === undefined || openSlots(origin, nowMs).slots === 0) return "later";
   speaker.ledger = reserveBytes(speaker.ledger, bytes);

@@ -254,7 +254,7 @@ function applyToFeeder({ feeder }: Dependencies, { heard, copied, written, origi
   feeder.own(written.eventIds);
   feeder.putOrigins(origins);
   for (const { asset, holders } of copied) feeder.putCopied(asset, holders, heard.desk.nowMs);
-  feeder.markStale([...written.otherwise, ...heard.desk.turns.keys()]);
+  feeder.markStale([...written.otherwise, ...heard.desk.turns.keys(), ...heard.desk.seenBytes.keys()]);
 }
 
 /** What the nodes have open from now on. */

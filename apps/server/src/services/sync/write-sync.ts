@@ -7,7 +7,7 @@ import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.t
 import { appendEvents } from "../../db/queries/events.ts";
 import type { NewEvent } from "../../db/queries/events.ts";
 import { heldColumnsOf, leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
-import { updateStandingsAfterFailure } from "../../db/queries/standings.ts";
+import { raiseSeenBytes, updateStandingsAfterFailure } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
 import { writeAssetStandings } from "../asset-standing.ts";
 import { currentOf } from "./desk.ts";
@@ -27,6 +27,7 @@ export async function writeReports(sql: Sql, { desk }: Heard): Promise<Copied> {
     [...desk.changed].map(([id, change]) => ({ id, ...change })),
   );
   await settleFailures(sql, desk);
+  await raiseSeenBytes(sql, desk.seenBytes);
   const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
   const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
   return copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] }));
