@@ -47,6 +47,7 @@ function accept(input: Input): Output {
     cancels: [],
     refusal: null,
     inventoryWanted: false,
+    deletePermits: [],
     message: null,
   };
 }

@@ -26,7 +26,7 @@ import type { Log } from "./log.ts";
 import type { NodeFile } from "./node-file.ts";
 import { recoverHome } from "./recover-home.ts";
 import type { RecoveredHome } from "./recover-home.ts";
-import { logMissing, sendInventory } from "./send-inventory.ts";
+import { deletePermitted, logMissing, sendInventory } from "./send-inventory.ts";
 import type { SendPage } from "./send-inventory.ts";
 import { serveStatus } from "./status-socket.ts";
 import { SyncSchedule } from "./sync-schedule.ts";
@@ -377,6 +377,9 @@ class Agent {
     }
     for (const grant of output.grants) await this.#accept(grant);
     for (const { assignmentId, reason } of output.cancels) await this.#cancel(assignmentId, reason);
+    // A server of before says nothing of them.
+    const permits = (output as Partial<SyncOutput>).deletePermits ?? [];
+    await deletePermitted({ inventory: this.#parts.inventory, journal, log }, permits);
     this.#answerWanted(input);
     this.#startFetches();
 

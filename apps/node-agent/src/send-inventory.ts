@@ -129,20 +129,38 @@ async function applyAnswer(
   for (const { assetId, reason } of notCounted) {
     log.warn({ event: "copy.not-counted", assetId, reason }, `The server does not count the copy of asset ${assetId}.`);
   }
-  const busy = new Set<AssetId>(journal.list().map(({ grant }) => grant.asset.id));
-  for (const { assetId, reason } of deletePermits) {
+  // A file that was not listed is not deleted, whoever asks for it.
+  const listed = deletePermits.filter(({ assetId }) => {
     const copy = copyById.get(assetId);
-    // A file that was not listed, or that an assignment is about, is not deleted, whoever asks for it.
-    if (copy === undefined || inventory.get(copy.assetId) !== copy || busy.has(copy.assetId)) continue;
+    return copy !== undefined && inventory.get(copy.assetId) === copy;
+  });
+  sums.deleted += await deletePermitted({ inventory, journal, log }, listed);
+}
+
+/** Delete copies by the word of the server, but for those that an assignment is about; answers how many. */
+export async function deletePermitted(
+  {
+    inventory,
+    journal,
+    log,
+  }: { readonly inventory: Inventory; readonly journal: AssignmentJournal; readonly log: Log },
+  permits: InventoryAnswer["deletePermits"],
+): Promise<number> {
+  const busy = new Set<AssetId>(journal.list().map(({ grant }) => grant.asset.id));
+  let deleted = 0;
+  for (const { assetId, reason } of permits) {
+    const copy = inventory.get(assetId);
+    if (copy === undefined || busy.has(assetId)) continue;
     try {
-      await inventory.remove(copy.assetId);
-      sums.deleted += 1;
+      await inventory.remove(assetId);
+      deleted += 1;
       log.info(
         { event: "copy.deleted", assetId, reason, sizeBytes: copy.sizeBytes },
-        `Deleted ${copy.name}: enough others have it.`,
+        `Deleted ${copy.name}: ${reason === "WITHDRAWN" ? "nobody wants it any more" : "enough others have it"}.`,
       );
     } catch (error) {
       log.error({ event: "copy.undeletable", assetId, err: error }, `Cannot delete ${inventory.pathOf(copy)}.`);
     }
   }
+  return deleted;
 }

@@ -44,6 +44,9 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
     rewriteUrl: (request) => directUrlOf(request) ?? request.url ?? "/",
   });
 
+  // Streams have no end of their own: without this a server that stops would wait for them.
+  http.addHook("preClose", () => Promise.resolve(services.closeFeed()));
+
   const createContext = async ({ req }: { readonly req: FastifyRequest }): Promise<Context> => {
     // Read at once: a caller that hangs up meanwhile takes its address along.
     const network = networkOf(req.ip);

@@ -1,10 +1,20 @@
+import type { DispatcherError } from "@dispatcher/core";
 import type { AppRouter } from "@dispatcher/server";
-import { createTRPCClientProxy, createTRPCUntypedClient, httpLink } from "@trpc/client";
+import {
+  createTRPCClientProxy,
+  createTRPCUntypedClient,
+  httpLink,
+  httpSubscriptionLink,
+  splitLink,
+} from "@trpc/client";
 import type { TRPCClient, TRPCUntypedClient } from "@trpc/client";
+import { EventSource } from "eventsource";
 import superjson from "superjson";
-import { toDispatcherError } from "./errors.ts";
+import { fromWire, toDispatcherError } from "./errors.ts";
 import { DEFAULT_RETRY, isRepeatable, isWorthRetrying, pauseMs } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
+import { iterate, subscribe } from "./subscribe.ts";
+import type { Observer, SubscribeOptions } from "./subscribe.ts";
 
 /** Long enough for a slow server to commit, short enough to notice a dead one. */
 const TIMEOUT_DEFAULT_MS = 30_000;
@@ -27,6 +37,15 @@ export type ClientOptions = {
 /** The procedures of the server, by name: `client.stats.overview.query()`. */
 export type DispatcherClient = TRPCClient<AppRouter>;
 
+type OnRefused = (error: DispatcherError) => void;
+
+/** What a Dispatcher server says where it refuses a stream; null for anything else. */
+async function readRefusal(response: Response): Promise<DispatcherError | null> {
+  const body: unknown = await response.json().catch(() => null);
+  const shape = body as { readonly error?: { readonly json?: { readonly data?: unknown } } } | null;
+  return fromWire(shape?.error?.json?.data);
+}
+
 /** Resolves after `ms`, or rejects with the signal's reason as soon as it aborts. */
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -45,7 +64,8 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
 
 /**
  * A typed client of a Dispatcher server. Every failure is a `DispatcherError` with a code, except an abort by the caller's
- * own signal, which rejects with the signal's reason. Calls that are safe to repeat are retried with backoff and jitter.
+ * own signal, which rejects with the signal's reason. Calls that are safe to repeat are retried with backoff and jitter;
+ * subscriptions go on behind the last message that came, for as long as nobody ends them.
  *
  * @example
  * const client = createDispatcherClient({ url: "http://127.0.0.1:8001" });
@@ -55,18 +75,50 @@ export function createDispatcherClient(options: ClientOptions): DispatcherClient
   const { url, key, timeoutMs = TIMEOUT_DEFAULT_MS, random = Math.random } = options;
   const retry = { ...DEFAULT_RETRY, ...options.retry };
   const send = options.fetch ?? globalThis.fetch;
+  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  const endpoint = { url: new URL("trpc", url.endsWith("/") ? url : `${url}/`).href, transformer: superjson };
+  const calls = httpLink<AppRouter>({
+    ...endpoint,
+    headers,
+    // tRPC describes fetch by the few members it uses; its types do not know exact optional properties.
+    fetch: (input, init) => {
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const signal = init?.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+      return send(input as string, { ...(init as RequestInit), signal });
+    },
+  });
+  const listen = async (input: string | URL, init: object, onRefused: OnRefused): Promise<Response> => {
+    const silence = new AbortController();
+    const { signal, ...rest } = init as RequestInit;
+    const timer = setTimeout(() => silence.abort(new DOMException("No answer in time.", "TimeoutError")), timeoutMs);
+    try {
+      const signals = signal ? [signal, silence.signal] : [silence.signal];
+      const request = {
+        ...rest,
+        headers: { ...(rest.headers as object), ...headers },
+        signal: AbortSignal.any(signals),
+      };
+      const response = await send(input, request);
+      // An EventSource tells no more of a refusal than its status.
+      const refusal = response.ok ? null : await readRefusal(response);
+      if (refusal !== null) onRefused(refusal);
+      return response;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
   const untyped: TRPCUntypedClient<AppRouter> = createTRPCUntypedClient<AppRouter>({
     links: [
-      httpLink({
-        url: new URL("trpc", url.endsWith("/") ? url : `${url}/`).href,
-        transformer: superjson,
-        headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
-        // tRPC describes fetch by the few members it uses; its types do not know exact optional properties.
-        fetch: (input, init) => {
-          const timeout = AbortSignal.timeout(timeoutMs);
-          const signal = init?.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
-          return send(input as string, { ...(init as RequestInit), signal });
-        },
+      splitLink({
+        condition: ({ type }) => type === "subscription",
+        true: httpSubscriptionLink<AppRouter, typeof EventSource>({
+          ...endpoint,
+          EventSource,
+          eventSourceOptions: ({ op: { context } }) => ({
+            fetch: (input: string | URL, init: object) => listen(input, init, context["onRefused"] as OnRefused),
+          }),
+        }),
+        false: calls,
       }),
     ],
   });
@@ -85,7 +137,18 @@ export function createDispatcherClient(options: ClientOptions): DispatcherClient
     }
   };
 
+  const subscriptionsOf = (path: string): SubscribeOptions => ({
+    connect: (input, { onRefused, ...observer }) =>
+      untyped.subscription(path, input, { ...observer, context: { onRefused } } as never),
+    url,
+    retry,
+    random,
+  });
   const withRetries = {
+    subscription: (path: string, input?: unknown, observer: Observer = {}) =>
+      Object.keys(observer).some((name) => name.startsWith("on"))
+        ? subscribe(subscriptionsOf(path), input, observer)
+        : iterate(subscriptionsOf(path), input, observer),
     query: (path: string, ...args: unknown[]) => call("query", path, args),
     mutation: (path: string, ...args: unknown[]) => call("mutation", path, args),
   };

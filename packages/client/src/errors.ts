@@ -2,8 +2,8 @@ import { DispatcherError, isErrorCode } from "@dispatcher/core";
 import type { ErrorDetails } from "@dispatcher/core";
 import { TRPCClientError } from "@trpc/client";
 
-/** A DispatcherError as the server put it on the wire. */
-function fromWire(data: unknown): DispatcherError | null {
+/** A DispatcherError as the server put it on the wire; null for anything else. */
+export function fromWire(data: unknown): DispatcherError | null {
   if (typeof data !== "object" || data === null || !("dispatcher" in data)) return null;
   const wire = data.dispatcher;
   if (typeof wire !== "object" || wire === null) return null;

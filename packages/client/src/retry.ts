@@ -13,14 +13,33 @@ export type RetryOptions = {
 export const DEFAULT_RETRY: RetryOptions = { retries: 4, baseMs: 250, maxMs: 5_000 };
 
 /**
- * Mutations that may be sent twice: the server answers a repetition like the first time. `node.join`, `key.create` and
- * `token.create` are not among them: each call makes something new.
+ * Mutations that may be sent twice: the server answers a repetition like the first time, or says that nothing had to be
+ * changed. `node.join`, `key.create`, `token.create` and `asset.requeue` are not among them: each call does something new.
  */
 const REPEATABLE_MUTATIONS: ReadonlySet<string> = new Set([
   "asset.import",
+  "asset.prioritize",
+  "asset.restore",
+  "asset.withdraw",
+  "assignment.claim",
+  "assignment.complete",
+  "assignment.fail",
+  "assignment.release",
+  "assignment.renew",
+  "dataset.update",
   "key.revoke",
+  "node.block",
+  "node.drain",
+  "node.giveBack",
   "node.inventory",
+  "node.message",
+  "node.retire",
   "node.sync",
+  "node.unblock",
+  "node.undrain",
+  "origin.pause",
+  "origin.resume",
+  "origin.setBudget",
   "token.revoke",
 ]);
 

@@ -28,6 +28,7 @@ test("only what depends on the moment is retryable", () => {
     "INTERNAL",
     "JWKS_UNAVAILABLE",
     "SERVER_UNREACHABLE",
+    "STREAM_CUT",
   ]);
 });
 

@@ -64,6 +64,11 @@ const ERRORS = {
     retryable: true,
     exit: "UNAVAILABLE",
   },
+  DATASET_UNKNOWN: {
+    advice: "List the datasets to find the right key.",
+    retryable: false,
+    exit: "DATAERR",
+  },
   DATA_DIR_UNUSABLE: {
     advice: "Name a folder this user may write to with DISPATCHER_DATA_DIR, or set DATABASE_URL.",
     retryable: false,
@@ -71,6 +76,11 @@ const ERRORS = {
   },
   DIGEST_MISMATCH: {
     advice: "Delete the file: its bytes are not those the catalog declares.",
+    retryable: false,
+    exit: "DATAERR",
+  },
+  EVENT_UNKNOWN: {
+    advice: "List the events to see how far back the log goes, and listen from one of them or from now on.",
     retryable: false,
     exit: "DATAERR",
   },
@@ -189,6 +199,11 @@ const ERRORS = {
     retryable: false,
     exit: "CONFIG",
   },
+  ORIGIN_UNKNOWN: {
+    advice: "List the origins to find the right host and port.",
+    retryable: false,
+    exit: "DATAERR",
+  },
   PORT_TAKEN: {
     advice: "Stop the program that uses it, or choose another with DISPATCHER_PORT.",
     retryable: false,
@@ -213,6 +228,11 @@ const ERRORS = {
     advice: "Restore the file from a backup, or move it away and join again; saved files stay where they are.",
     retryable: false,
     exit: "IOERR",
+  },
+  STREAM_CUT: {
+    advice: "Connect again with the id of the last event that came; the typed client does so by itself.",
+    retryable: true,
+    exit: "UNAVAILABLE",
   },
   TOKEN_UNKNOWN: {
     advice: "List the join tokens to find the right id.",

@@ -26,7 +26,7 @@ const MINUTE_MS = 60_000;
 
 /** Kinds of callers that are known; `own` and `other` operate, and `itself` and `stranger` are, the node that is named. */
 type Kind = "none" | "admin" | "own" | "other" | "itself" | "stranger" | "viewer";
-type Outcome = "ok" | "KEY_MISSING" | "FORBIDDEN";
+type Outcome = "ok" | "KEY_MISSING" | "FORBIDDEN" | "ASSIGNMENT_UNKNOWN" | "LEASE_ENDED";
 type Outcomes = Readonly<Record<Kind, Outcome>>;
 
 const EVERYONE: Outcomes = {
@@ -49,6 +49,8 @@ const NOBODY: Outcomes = {
 };
 const ADMINS: Outcomes = { ...NOBODY, admin: "ok" };
 const NODES: Outcomes = { ...NOBODY, itself: "ok", stranger: "ok" };
+/** They are let in, and have no such lease. */
+const NO_LEASES: Outcomes = { ...NOBODY, itself: "ASSIGNMENT_UNKNOWN", stranger: "ASSIGNMENT_UNKNOWN" };
 const OPERATORS: Outcomes = { ...ADMINS, own: "ok", other: "ok" };
 const OWN_OPERATOR: Outcomes = { ...ADMINS, own: "ok" };
 
@@ -63,6 +65,17 @@ type Row = {
 };
 
 const FACTS = { agentVersion: "1.0.0", schemes: ["https"], marginBytes: 0, offeredBytes: 1000 };
+const LEASE = { assignmentId: "999999", term: 1 };
+const COPY = {
+  sizeBytes: 1,
+  sha256: "ab".repeat(32),
+  digest: null,
+  etag: null,
+  lastModified: null,
+  fetchMs: 1,
+  fetchedBytes: 1,
+};
+const HOST = "origin.example:443";
 const REPORT = { ...FACTS, freeBytes: 1000, wants: 0, open: [], finished: [], failed: [], released: [] };
 
 const ROWS: readonly Row[] = [
@@ -72,6 +85,25 @@ const ROWS: readonly Row[] = [
     outcomes: ADMINS,
   },
   { path: "asset.list", outcomes: EVERYONE, isReading: true },
+  { path: "asset.explain", input: ({ assetId }) => ({ id: assetId }), outcomes: ADMINS },
+  { path: "asset.prioritize", input: ({ assetId }) => ({ ids: [assetId], priority: 3 }), outcomes: ADMINS },
+  { path: "asset.withdraw", input: ({ assetId }) => ({ ids: [assetId] }), outcomes: ADMINS },
+  { path: "asset.restore", input: ({ assetId }) => ({ ids: [assetId] }), outcomes: ADMINS },
+  { path: "asset.requeue", input: () => ({ dryRun: true }), outcomes: ADMINS },
+  { path: "assignment.claim", input: () => ({ wants: 1, known: [], freeBytes: 0 }), outcomes: NODES },
+  {
+    path: "assignment.renew",
+    input: () => ({ ...LEASE, state: "waiting", bytesDone: 0 }),
+    outcomes: { ...NOBODY, itself: "LEASE_ENDED", stranger: "LEASE_ENDED" },
+  },
+  { path: "assignment.complete", input: () => ({ ...LEASE, ...COPY }), outcomes: NO_LEASES },
+  { path: "assignment.fail", input: () => ({ ...LEASE, code: "STALLED", message: "m" }), outcomes: NO_LEASES },
+  { path: "assignment.release", input: () => ({ ...LEASE, reason: "stopping" }), outcomes: NO_LEASES },
+  { path: "dataset.list", outcomes: EVERYONE, isReading: true },
+  { path: "dataset.get", input: () => ({ key: "d" }), outcomes: EVERYONE, isReading: true },
+  { path: "dataset.update", input: () => ({ key: "d", priority: 4 }), outcomes: ADMINS },
+  { path: "event.list", outcomes: EVERYONE, isReading: true },
+  { path: "event.live", input: () => ({}), outcomes: EVERYONE, isReading: true },
   { path: "asset.get", input: ({ assetId }) => ({ id: assetId }), outcomes: EVERYONE, isReading: true },
   {
     path: "key.create",
@@ -122,8 +154,27 @@ const ROWS: readonly Row[] = [
     outcomes: NODES,
   },
   { path: "node.list", outcomes: EVERYONE, isReading: true },
+  { path: "node.get", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "node.leave", input: () => ({ how: "gracefully", dryRun: true }), outcomes: NODES },
+  { path: "node.giveBack", input: () => ({ offeredBytes: null }), outcomes: NODES },
+  { path: "node.message", input: ({ sacrificeId }) => ({ id: sacrificeId, message: "hello" }), outcomes: ADMINS },
+  { path: "node.drain", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "node.undrain", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "node.block", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "node.unblock", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "node.retire", input: ({ sacrificeId }) => ({ id: sacrificeId }), outcomes: ADMINS },
+  { path: "origin.list", outcomes: EVERYONE, isReading: true },
+  { path: "origin.get", input: () => ({ host: HOST }), outcomes: EVERYONE, isReading: true },
+  { path: "origin.pause", input: () => ({ host: HOST }), outcomes: ADMINS },
+  { path: "origin.resume", input: () => ({ host: HOST }), outcomes: ADMINS },
+  { path: "origin.setBudget", input: () => ({ host: HOST, budget: null }), outcomes: ADMINS },
   { path: "stats.overview", outcomes: EVERYONE, isReading: true },
+  { path: "stats.copiesHistogram", outcomes: EVERYONE, isReading: true },
+  { path: "stats.throughput", input: () => ({ by: "hour", last: 2 }), outcomes: EVERYONE, isReading: true },
+  { path: "stats.leaderboard", outcomes: EVERYONE, isReading: true },
+  { path: "stats.atRisk", outcomes: EVERYONE, isReading: true },
   { path: "system.health", outcomes: EVERYONE },
+  { path: "system.version", outcomes: EVERYONE },
   { path: "token.create", input: () => ({ operator: "ada" }), outcomes: OWN_OPERATOR },
   { path: "token.list", outcomes: OPERATORS },
   {
@@ -135,8 +186,8 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-/** Whether it is a query, by path, of every procedure there is. */
-function readProcedures(): ReadonlyMap<string, boolean> {
+/** Of what type each procedure is, by path. */
+function readProcedures(): ReadonlyMap<string, string> {
   const { _def: definition } = appRouter;
   const procedures = definition.procedures as unknown as Record<string, { readonly _def: { readonly type: string } }>;
   return new Map(
@@ -146,11 +197,11 @@ function readProcedures(): ReadonlyMap<string, boolean> {
         {
           _def: { type },
         },
-      ]) => [path, type === "query"],
+      ]) => [path, type],
     ),
   );
 }
-const IS_QUERY_BY_PATH = readProcedures();
+const TYPE_BY_PATH = readProcedures();
 
 type Caller = {
   readonly name: string;
@@ -316,18 +367,29 @@ async function call(
 ): Promise<{ readonly outcome: string; readonly status: number; readonly body: string }> {
   const headers = key === null ? {} : { authorization: `Bearer ${key}` };
   const json = JSON.stringify({ json: await input?.(world) });
-  const response = IS_QUERY_BY_PATH.get(path)
-    ? await fetch(`${world.url}/trpc/${path}${input === undefined ? "" : `?input=${encodeURIComponent(json)}`}`, {
-        headers,
-      })
-    : await fetch(`${world.url}/trpc/${path}`, {
-        method: "POST",
-        headers: { ...headers, "content-type": "application/json" },
-        body: json,
-      });
-  const body = await response.text();
+  const response =
+    TYPE_BY_PATH.get(path) !== "mutation"
+      ? await fetch(`${world.url}/trpc/${path}${input === undefined ? "" : `?input=${encodeURIComponent(json)}`}`, {
+          headers,
+        })
+      : await fetch(`${world.url}/trpc/${path}`, {
+          method: "POST",
+          headers: { ...headers, "content-type": "application/json" },
+          body: json,
+        });
+  const body = TYPE_BY_PATH.get(path) === "subscription" ? await readStart(response) : await response.text();
   const { error } = JSON.parse(body) as { error?: { json: { data: { dispatcher: { code: string } } } } };
   return { outcome: error?.json.data.dispatcher.code ?? "ok", status: response.status, body };
+}
+
+/** What a stream begins with, as a plain call would answer it; then nobody listens any more. */
+async function readStart(response: Response): Promise<string> {
+  if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) return response.text();
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  const { value = "" } = (await reader?.read()) ?? {};
+  await reader?.cancel();
+  const [, failure] = /event: serialized-error\ndata: (.*)/.exec(value) ?? [];
+  return failure === undefined ? "{}" : JSON.stringify({ error: JSON.parse(failure) });
 }
 
 function isKind(is: Caller["is"]): is is Kind {
@@ -362,7 +424,7 @@ async function runTable(
 }
 
 test("every procedure has its row", () => {
-  expect([...new Set(ROWS.map(({ path }) => path))].toSorted()).toEqual([...IS_QUERY_BY_PATH.keys()].toSorted());
+  expect([...new Set(ROWS.map(({ path }) => path))].toSorted()).toEqual([...TYPE_BY_PATH.keys()].toSorted());
 });
 
 test("every procedure lets in whom it should, tells others why not, and no answer or log line holds a secret", async () => {

@@ -1,5 +1,5 @@
 import { healthShownOutside } from "../shown-outside.ts";
-import { SystemHealthOutput } from "../wire/stats.ts";
+import { SystemHealthOutput, SystemVersionOutput } from "../wire/stats.ts";
 import { publicProcedure, router } from "./trpc.ts";
 
 export const systemRouter = router({
@@ -7,4 +7,7 @@ export const systemRouter = router({
   health: publicProcedure
     .output(SystemHealthOutput)
     .query(async ({ ctx }) => healthShownOutside(await ctx.services.checkHealth(), ctx.log)),
+
+  /** Which release this server is, and of which schema its database. For anyone. */
+  version: publicProcedure.output(SystemVersionOutput).query(({ ctx }) => ctx.services.readVersion()),
 });

@@ -25,7 +25,9 @@ const TRPC_CODE: Partial<Record<ErrorCode, TRPCError["code"]>> = {
   ASSET_UNKNOWN: "NOT_FOUND",
   ASSIGNMENT_UNKNOWN: "NOT_FOUND",
   COPIES_FULL: "CONFLICT",
+  DATASET_UNKNOWN: "NOT_FOUND",
   DATABASE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
+  EVENT_UNKNOWN: "NOT_FOUND",
   FORBIDDEN: "FORBIDDEN",
   INTERNAL: "INTERNAL_SERVER_ERROR",
   JOIN_TOKEN_INVALID: "FORBIDDEN",
@@ -41,6 +43,8 @@ const TRPC_CODE: Partial<Record<ErrorCode, TRPCError["code"]>> = {
   NODE_NAME_TAKEN: "CONFLICT",
   NODE_RETIRED: "FORBIDDEN",
   NODE_UNKNOWN: "NOT_FOUND",
+  ORIGIN_UNKNOWN: "NOT_FOUND",
+  STREAM_CUT: "SERVICE_UNAVAILABLE",
   TOKEN_UNKNOWN: "NOT_FOUND",
 };
 
@@ -72,6 +76,8 @@ export function toDispatcherError(error: TRPCError): DispatcherError | null {
 
 const t = initTRPC.context<Context>().create({
   transformer: superjson,
+  // A line every so often keeps proxies from closing a stream in which nothing happens, and shows listeners that it lives.
+  sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 45_000 } },
   errorFormatter({ shape, error }) {
     const known = shownOutside(
       toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened."),

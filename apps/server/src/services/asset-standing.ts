@@ -8,9 +8,14 @@ import type { Sql } from "../db/database.ts";
 
 /**
  * The holders of an asset as the core takes them: open leases count as if they had succeeded, copies as they were weighed,
- * and what lies on an absent node is left out, so that others may take its place.
+ * and what lies on an absent node, or is to leave its node, is left out, so that others may take its place.
  */
 export function toHolders(rows: readonly HolderRow[]): readonly Holder[] {
+  return toPresent(rows.filter((row) => row.replica === null || !row.isSurplus));
+}
+
+/** The same with the copies that are to leave: they are there still. */
+export function toPresent(rows: readonly HolderRow[]): readonly Holder[] {
   return rows
     .filter((row) => row.replica === null || isPresent(row))
     .map(({ nodeId, operatorId, network, isVetted, replica }) => ({
@@ -50,13 +55,17 @@ function weigh(rows: readonly HolderRow[]): {
   return { rows: weighed, changes };
 }
 
-/** How the asset stands by the copies there are, whatever is on its way. */
+/**
+ * How the asset stands by the copies there are, whatever is on its way. Those that are to leave are counted among the copies
+ * there are, and are as good as gone for what is still to be made.
+ */
 function standingOf(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): AssetStanding {
-  const copies = toHolders(rows.filter((row) => row.replica !== null));
+  const stored = rows.filter((row) => row.replica !== null);
+  const copies = toHolders(stored);
   const urgency = urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(copies) }, nowMs);
   return {
     id: asset.id,
-    independentCopies: independentCopies(copies),
+    independentCopies: independentCopies(toPresent(stored)),
     placesLeft: placesLeft(copies, asset.copies),
     urgency: urgency.value,
     dueAtMs: urgency.changesAtMs,

@@ -4,7 +4,7 @@ import type { Sql } from "../db/database.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import { ensureOperator, findOperatorName, insertJoinToken } from "../db/queries/tokens.ts";
 import type { TokenCreateInput, TokenCreateOutput } from "../wire/token.ts";
-import { actEvent } from "./act-event.ts";
+import { eventOf } from "./act.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireOwn } from "./rights.ts";
 import type { Manager } from "./rights.ts";
@@ -26,7 +26,7 @@ export async function createJoinToken(
     const token = { hash: hashSecret(joinToken), operatorId: owner.id, uses, lifeMs, madeBy: manager.who };
     const made = await insertJoinToken(sql, token);
     const detail = { id: made.id, operator: owner.name, uses, lifeMs };
-    await appendEvents(sql, [actEvent(manager, "token.created", { detail, reason })]);
+    await appendEvents(sql, [eventOf({ actor: manager, reason }, "token.created", { detail })]);
     return { ...made, operator: owner.name };
   });
   log.info({ event: "token.created", tokenId: id, operator, by: manager.who }, `a join token for ${operator} was made`);

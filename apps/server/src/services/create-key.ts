@@ -4,7 +4,7 @@ import { appendEvents } from "../db/queries/events.ts";
 import { insertKey } from "../db/queries/keys.ts";
 import { ensureOperator } from "../db/queries/tokens.ts";
 import type { KeyCreateInput, KeyCreateOutput } from "../wire/key.ts";
-import { actEvent } from "./act-event.ts";
+import { eventOf } from "./act.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireNode } from "./rights.ts";
 import type { Manager } from "./rights.ts";
@@ -39,7 +39,7 @@ export async function createKey(
     const node = input.nodeId === undefined ? {} : { nodeId: input.nodeId };
     const operator = input.operator === undefined ? {} : { operator: input.operator };
     const detail = { id: made.id, role, name, ...operator, expiresAtMs: made.expiresAtMs };
-    await appendEvents(sql, [actEvent(manager, "key.created", { ...node, detail, reason })]);
+    await appendEvents(sql, [eventOf({ actor: manager, reason }, "key.created", { ...node, detail })]);
     return made;
   });
   log.info({ event: "key.created", keyId: id, role, by: manager.who }, `key ${id} (${role}) was made`);

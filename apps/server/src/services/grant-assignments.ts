@@ -4,7 +4,7 @@
  * servers do, and a grant that another server has overtaken meets its term in the table and is not written.
  */
 import { leaseLengthMs, openSlots, reserveBytes, roomBytes } from "@dispatcher/core";
-import type { Asker, AssetId, AssignmentId, NodeId, Origin, OriginId, Refusal } from "@dispatcher/core";
+import type { Asker, AssetId, AssignmentId, NodeId, Origin, OriginId, PoolRound, Refusal } from "@dispatcher/core";
 import { insertAssignments } from "../db/queries/assignments.ts";
 import type { NewAssignment, OpenGrant } from "../db/queries/assignments.ts";
 import { appendEvents } from "../db/queries/events.ts";
@@ -43,10 +43,10 @@ export function toAsker(
     Asker,
     "operatorId" | "network" | "ledger" | "freeBytes" | "openLeases" | "quota" | "rateBytesPerS" | "schemes"
   > &
-    Pick<NodeRow, "verifiedCopies" | "createdAtMs" | "nowMs">,
+    Pick<NodeRow, "verifiedCopies" | "createdAtMs" | "nowMs" | "duty">,
   { nodeId, wants, openBytes }: Claim,
 ): Asker {
-  const { operatorId, network, ledger, freeBytes, openLeases, quota, rateBytesPerS, schemes } = node;
+  const { operatorId, network, ledger, freeBytes, openLeases, quota, rateBytesPerS, schemes, duty } = node;
   return {
     nodeId,
     operatorId,
@@ -61,7 +61,7 @@ export function toAsker(
     schemes,
     refusedTags: [],
     windows: [],
-    paused: false,
+    paused: duty !== "active",
     agentTooOldFor: null,
     isVetting: isOnTrial(node, fleet, dependencies),
   };
@@ -77,17 +77,9 @@ function isOnTrial(
   return node.verifiedCopies < vetting.verifiedCopies || node.nowMs - node.createdAtMs < vetting.ageMs;
 }
 
-export type Decision = { readonly grants: TermedGrant[]; readonly refusalByNode: Map<NodeId, Refusal> };
-
-/**
- * Decide; where that leaves somebody short, hear of what changed, look further, and decide again for these. So the head of
- * the queue may be full of what a node cannot have, and still costs the others nothing.
- */
-export async function decideGrants(
-  { config, feeder }: Dependencies,
-  { askers, fleet, nowMs }: { readonly askers: readonly Asker[]; readonly fleet: Fleet; readonly nowMs: number },
-): Promise<Decision> {
-  const settings = {
+/** By which a round decides, and an explanation tells. */
+export function roundSettingsOf({ config }: Pick<Dependencies, "config">, fleet: Fleet): PoolRound["settings"] {
+  return {
     horizonMs: config.DISPATCHER_LEASE_HORIZON_MS,
     // Half of the longest lease: twice the time expected is what a lease allows.
     assetMaxMs: config.DISPATCHER_LEASE_CAP_MS / 2,
@@ -96,6 +88,20 @@ export async function decideGrants(
     operatorCount: fleet.operatorCount,
     vettingBytes: Math.max(0, Math.floor(fleet.busyBytes * SHARE_ON_TRIAL) - fleet.busyBytesOnTrial),
   };
+}
+
+export type Decision = { readonly grants: TermedGrant[]; readonly refusalByNode: Map<NodeId, Refusal> };
+
+/**
+ * Decide; where that leaves somebody short, hear of what changed, look further, and decide again for these. So the head of
+ * the queue may be full of what a node cannot have, and still costs the others nothing.
+ */
+export async function decideGrants(
+  dependencies: Dependencies,
+  { askers, fleet, nowMs }: { readonly askers: readonly Asker[]; readonly fleet: Fleet; readonly nowMs: number },
+): Promise<Decision> {
+  const { feeder } = dependencies;
+  const settings = roundSettingsOf(dependencies, fleet);
   const grants: TermedGrant[] = [];
   const refusalByNode = new Map<NodeId, Refusal>();
   const run = (round: readonly Asker[]): readonly Asker[] => {

@@ -9,7 +9,7 @@ import { ensureOrigins } from "../db/queries/origins.ts";
 import { readDatabaseTime } from "../db/queries/service-state.ts";
 import { markDatasetDue } from "../db/queries/standings.ts";
 import type { AssetImportInput, AssetImportOutput } from "../wire/asset.ts";
-import { actEvent } from "./act-event.ts";
+import { eventOf } from "./act.ts";
 import { refreshAssetStandings } from "./asset-standing.ts";
 import { ADMIN_COMMAND } from "./authenticate.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -123,7 +123,7 @@ export async function importAssets(
     if (changedIds.length > 0 || dataset.isChanged) {
       const detail = { dataset: key, taken: insertedIds.length, updated: sorted.changed.length };
       await appendEvents(sql, [
-        actEvent(admin, "assets.imported", { assetIds: changedIds, detail, reason: input.reason }),
+        eventOf({ actor: admin, reason: input.reason }, "assets.imported", { assetIds: changedIds, detail }),
       ]);
     }
     return {

@@ -1,31 +1,53 @@
 import type { KeyId } from "@dispatcher/core";
-import { readOverview } from "../db/queries/stats.ts";
-import type { Overview } from "../db/queries/stats.ts";
 import type { Found, Sought } from "../db/queries/keys.ts";
 import { authenticate, findSought } from "./authenticate.ts";
 import type { Actor } from "./authenticate.ts";
+import { claimAssignments, renewAssignment, reportAssignment } from "./assignment-calls.ts";
+import type { Caller } from "./assignment-calls.ts";
+import { pauseOrigin, setBudget } from "./change-origin.ts";
+import { changeDuty, unblockNode } from "./change-duty.ts";
 import { checkHealth } from "./check-health.ts";
 import { createJoinToken } from "./create-join-token.ts";
 import { createKey } from "./create-key.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { explainAssetNow } from "./explain-asset.ts";
+import { EventFeed } from "./event-feed.ts";
+import { followEvents } from "./follow-events.ts";
+import { getNode } from "./get-node.ts";
 import { getAsset } from "./get-asset.ts";
 import { createGroup } from "./group.ts";
 import { importAssets } from "./import-assets.ts";
 import { joinNode } from "./join-node.ts";
 import { createIssuer } from "./jwt/issuer.ts";
 import { KeyUse } from "./key-use.ts";
-import { listAssets } from "./list-assets.ts";
 import { listJoinTokens } from "./list-join-tokens.ts";
 import { listKeys } from "./list-keys.ts";
-import { listNodes } from "./list-nodes.ts";
 import { makeFirstAdminKey } from "./make-first-admin-key.ts";
-import { reconcileInventory } from "./reconcile-inventory.ts";
 import { revokeJoinToken } from "./revoke-join-token.ts";
 import { revokeKey } from "./revoke-key.ts";
 import { mayRead } from "./rights.ts";
+import { giveBack, leaveNode } from "./leave-node.ts";
+import { listAssets } from "./list-assets.ts";
+import { getDataset, listDatasets } from "./list-datasets.ts";
+import { listNodes } from "./list-nodes.ts";
+import { listEvents } from "./list-events.ts";
+import { getOrigin, listOrigins } from "./list-origins.ts";
+import { messageNode } from "./message-node.ts";
+import { prioritizeAssets } from "./prioritize-assets.ts";
+import { createOverviews } from "./overview.ts";
+import { readAtRisk } from "./read-at-risk.ts";
+import { readLeaderboardShown } from "./read-leaderboard.ts";
+import { readThroughput } from "./read-throughput.ts";
+import { readVersion } from "./read-version.ts";
+import { reconcileInventory } from "./reconcile-inventory.ts";
+import { requeueAssets } from "./requeue-assets.ts";
+import { retireNode } from "./retire-node.ts";
+import { restoreAssets } from "./restore-assets.ts";
 import type { SyncCall } from "./sync/desk.ts";
 import { syncNodes } from "./sync/sync-nodes.ts";
 import type { SyncReply } from "./sync/sync-nodes.ts";
+import { updateDataset } from "./update-dataset.ts";
+import { withdrawAssets } from "./withdraw-assets.ts";
 
 type Rest<Use extends (dependencies: Dependencies, ...rest: never[]) => unknown> =
   Parameters<Use> extends [Dependencies, ...infer More] ? More : never;
@@ -60,27 +82,62 @@ export function createServices(dependencies: Dependencies) {
     verifyJwt: issuer?.verify ?? null,
     noteUse: (id: KeyId) => keyUse.note(id),
   };
-  let overview: Promise<Overview> | null = null;
+  const feed = new EventFeed(dependencies);
+  const overviews = createOverviews(dependencies);
   return {
     authenticate: (key: string | null) => authenticate(dependencies, key, authentication),
     checkIssuer: async () => issuer?.check(),
+    changeDuty: (...rest: Rest<typeof changeDuty>) => changeDuty(dependencies, ...rest),
     checkHealth: () => checkHealth(dependencies),
     createJoinToken: (...rest: Rest<typeof createJoinToken>) => createJoinToken(dependencies, ...rest),
     createKey: (...rest: Rest<typeof createKey>) => createKey(dependencies, ...rest),
+    explainAsset: (...rest: Rest<typeof explainAssetNow>) => explainAssetNow(dependencies, ...rest),
+    claimAssignments: (caller: Omit<Caller, "syncNode">, input: Parameters<typeof claimAssignments>[2]) =>
+      claimAssignments(dependencies, { ...caller, syncNode }, input),
+    renewAssignment: (caller: Omit<Caller, "syncNode">, input: Parameters<typeof renewAssignment>[2]) =>
+      renewAssignment(dependencies, { ...caller, syncNode }, input),
+    reportAssignment: (caller: Omit<Caller, "syncNode">, report: Parameters<typeof reportAssignment>[2]) =>
+      reportAssignment(dependencies, { ...caller, syncNode }, report),
+    /** Cut those who listen, so that a server which stops need not wait for them. */
+    closeFeed: () => feed.close(),
+    followEvents: (input: Parameters<typeof followEvents>[1], options: Parameters<typeof followEvents>[2]) =>
+      followEvents(feed, input, options),
     getAsset: (...rest: Rest<typeof getAsset>) => getAsset(dependencies, ...rest),
+    getDataset: (...rest: Rest<typeof getDataset>) => getDataset(dependencies, ...rest),
+    getNode: (...rest: Rest<typeof getNode>) => getNode(dependencies, ...rest),
+    getOrigin: (...rest: Rest<typeof getOrigin>) => getOrigin(dependencies, ...rest),
+    giveBack: (...rest: Rest<typeof giveBack>) => giveBack(dependencies, ...rest),
     importAssets: (...rest: Rest<typeof importAssets>) => importAssets(dependencies, ...rest),
     joinNode: (...rest: Rest<typeof joinNode>) => joinNode(dependencies, ...rest),
+    leaveNode: (...rest: Rest<typeof leaveNode>) => leaveNode(dependencies, ...rest),
     listAssets: (...rest: Rest<typeof listAssets>) => listAssets(dependencies, ...rest),
     listJoinTokens: (...rest: Rest<typeof listJoinTokens>) => listJoinTokens(dependencies, ...rest),
     listKeys: (...rest: Rest<typeof listKeys>) => listKeys(dependencies, ...rest),
     listNodes: (...rest: Rest<typeof listNodes>) => listNodes(dependencies, ...rest),
     makeFirstAdminKey: () => makeFirstAdminKey(dependencies),
     mayRead: (actor: Actor) => mayRead(dependencies, actor),
-    reconcileInventory: (...rest: Rest<typeof reconcileInventory>) => reconcileInventory(dependencies, ...rest),
-    // It reads every asset: those who ask while one is read get that one.
-    readOverview: () => (overview ??= readOverview(dependencies.db.sql).finally(() => (overview = null))),
     revokeJoinToken: (...rest: Rest<typeof revokeJoinToken>) => revokeJoinToken(dependencies, ...rest),
     revokeKey: (...rest: Rest<typeof revokeKey>) => revokeKey(dependencies, ...rest),
+    listEvents: (...rest: Rest<typeof listEvents>) => listEvents(dependencies, ...rest),
+    listDatasets: (...rest: Rest<typeof listDatasets>) => listDatasets(dependencies, ...rest),
+    listOrigins: (...rest: Rest<typeof listOrigins>) => listOrigins(dependencies, ...rest),
+    messageNode: (...rest: Rest<typeof messageNode>) => messageNode(dependencies, ...rest),
+    pauseOrigin: (...rest: Rest<typeof pauseOrigin>) => pauseOrigin(dependencies, ...rest),
+    prioritizeAssets: (...rest: Rest<typeof prioritizeAssets>) => prioritizeAssets(dependencies, ...rest),
+    reconcileInventory: (...rest: Rest<typeof reconcileInventory>) => reconcileInventory(dependencies, ...rest),
+    requeueAssets: (...rest: Rest<typeof requeueAssets>) => requeueAssets(dependencies, ...rest),
+    retireNode: (...rest: Rest<typeof retireNode>) => retireNode(dependencies, ...rest),
+    restoreAssets: (...rest: Rest<typeof restoreAssets>) => restoreAssets(dependencies, ...rest),
+    setBudget: (...rest: Rest<typeof setBudget>) => setBudget(dependencies, ...rest),
+    unblockNode: (...rest: Rest<typeof unblockNode>) => unblockNode(dependencies, ...rest),
+    updateDataset: (...rest: Rest<typeof updateDataset>) => updateDataset(dependencies, ...rest),
+    withdrawAssets: (...rest: Rest<typeof withdrawAssets>) => withdrawAssets(dependencies, ...rest),
+    readAtRisk: (...rest: Rest<typeof readAtRisk>) => readAtRisk(dependencies, ...rest),
+    readCopies: () => overviews.readCopies(),
+    readLeaderboard: (...rest: Rest<typeof readLeaderboardShown>) => readLeaderboardShown(dependencies, ...rest),
+    readOverview: () => overviews.readOverview(),
+    readThroughput: (...rest: Rest<typeof readThroughput>) => readThroughput(dependencies, ...rest),
+    readVersion: () => readVersion(dependencies),
     /** @throws DispatcherError NODE_RETIRED, KEY_INVALID, DATABASE_UNAVAILABLE */
     syncNode,
   };

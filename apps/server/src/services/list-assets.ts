@@ -1,48 +1,34 @@
-import { DispatcherError } from "@dispatcher/core";
-import type { AssetId } from "@dispatcher/core";
 import type { z } from "zod";
-import { listAssetSummaries } from "../db/queries/assets.ts";
+import type { Sql } from "../db/database.ts";
+import { isWithinDepth, searchAssets } from "../db/queries/asset-search.ts";
+import type { AssetFilter } from "../db/queries/asset-search.ts";
 import type { AssetListInput, AssetListOutput } from "../wire/asset.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { SEARCH_DEPTH, readPage, toFilter } from "./find-assets.ts";
 
-type Position = { readonly urgency: number; readonly id: AssetId };
-
-/** A place in the list. It is opaque outside: only what `next` gave may come back as `after`. */
-function toCursor({ urgency, id }: Position): string {
-  return Buffer.from(JSON.stringify([urgency, id])).toString("base64url");
-}
-
-function fromCursor(cursor: string): Position {
-  try {
-    const [urgency, id, ...rest]: unknown[] = JSON.parse(Buffer.from(cursor, "base64url").toString());
-    if (typeof urgency === "number" && typeof id === "string" && /^\d{1,19}$/.test(id) && rest.length === 0) {
-      return { urgency, id: id as AssetId };
-    }
-  } catch {
-    // Falls through to the one error there is.
-  }
-  throw new DispatcherError("INPUT_INVALID", "`after` is not the `next` of a page of this list.", {
-    details: { field: "after" },
-  });
+/** Of a small dataset the most urgent may stand anywhere among the catalog's. */
+async function isOfFew(sql: Sql, filter: AssetFilter): Promise<boolean> {
+  if (filter.datasetId === null && filter.originId === null) return false;
+  return isWithinDepth(sql, filter, SEARCH_DEPTH);
 }
 
 /**
- * A page of assets, highest urgency first. An asset whose urgency changes between two pages may be seen twice or not at
- * all; everything else is seen once.
+ * A page of assets. An asset whose urgency changes between two pages may be seen twice or not at all; everything else is
+ * seen once. It looks at 20,000 assets at most, whatever the catalog and the filter.
+ * @throws DispatcherError DATASET_UNKNOWN, ORIGIN_UNKNOWN, INPUT_INVALID for a cursor of another list
  */
 export async function listAssets(
-  { db }: Dependencies,
+  { db: { sql } }: Dependencies,
   input: z.output<typeof AssetListInput>,
 ): Promise<z.output<typeof AssetListOutput>> {
-  const { limit } = input;
-  const rows = await listAssetSummaries(db.sql, {
-    dataset: input.dataset ?? null,
-    state: input.state ?? null,
-    incomplete: input.incomplete ?? false,
-    after: input.after === undefined ? null : fromCursor(input.after),
-    limit: limit + 1,
-  });
-  const assets = rows.slice(0, limit);
-  const last = assets.at(-1);
-  return { assets, next: rows.length > limit && last !== undefined ? toCursor(last) : null };
+  const { limit, after, order = "urgency", startsWith } = input;
+  const filter = await toFilter(sql, input);
+  const search = {
+    filter,
+    order: startsWith === undefined ? order : "text",
+    depth: SEARCH_DEPTH,
+    isOfFew: order === "urgency" && (await isOfFew(sql, filter)),
+  } as const;
+  const { found, next } = await readPage(sql, { ...search, limit, after }, searchAssets);
+  return { assets: found.map(({ key: _key, ...asset }) => asset), next };
 }

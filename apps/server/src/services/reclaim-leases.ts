@@ -28,7 +28,7 @@ type Pick = { readonly id: AssignmentId; readonly nodeId: NodeId };
  * End those of the picked leases that `decide` ends, under lock: a report that came first wins. An expired lease is a fault
  * of its node, which may hold fewer from then on. Answers what ended.
  */
-async function endLeases(
+export async function endLeases(
   { config, vetting }: Dependencies,
   sql: Sql,
   picks: readonly Pick[],

@@ -50,6 +50,7 @@ import {
   updateAssignments,
 } from "../db/queries/assignments.ts";
 import type { AssignmentChange, FoundCopy, RecordedCopy, StoredAssignment } from "../db/queries/assignments.ts";
+import { readPermitted } from "../db/queries/evacuations.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import {
   heldColumnsOf,
@@ -147,6 +148,8 @@ type Desk = {
   readonly holders: Map<AssetId, readonly HolderRow[]>;
   readonly leases: ReadonlyMap<AssetId, StoredAssignment>;
   readonly turns: ReadonlyMap<AssetId, number>;
+  /** What the node may delete, by the reason. */
+  readonly permitted: ReadonlyMap<AssetId, string>;
   readonly weights: Awaited<ReturnType<typeof readNodeWeights>>;
   readonly droppedIds: AssignmentId[];
   readonly found: FoundCopy[];
@@ -167,6 +170,7 @@ async function settleBatch(
   const holders = await readHolders(sql, assetIds, vetting);
   const recorded = await readReplicasOfNode(sql, nodeId, assetIds);
   const holdings = await readHoldingsOfNodes(sql, [nodeId], assetIds);
+  const permitted = node.hasLeaving ? await readPermitted(sql, nodeId, { assetIds, limit: BATCH }) : [];
   const desk: Desk = {
     node,
     ledger: ledgerOf(node),
@@ -175,6 +179,7 @@ async function settleBatch(
     holders: Map.groupBy(holders, (row) => row.assetId),
     leases: new Map(holdings.filter((one) => isOpen(one.assignment)).map((one) => [one.assetId, one])),
     turns,
+    permitted: new Map(permitted.map(({ assetId, reason }) => [assetId, reason])),
     weights: await readNodeWeights(sql, [...new Set([nodeId, ...holders.map((row) => row.nodeId)])]),
     droppedIds: [],
     found: [],
@@ -230,6 +235,12 @@ function settleFound(desk: Desk, listed: ListedCopy): void {
   const { assetId } = listed;
   const { answer } = desk;
   const asset = desk.assets.get(assetId);
+  const permitted = desk.permitted.get(assetId);
+  // It was told so before, and that answer was lost.
+  if (permitted !== undefined) {
+    answer.deletePermits.push({ assetId, reason: permitted });
+    return;
+  }
   // Perhaps the catalog is to be imported again, too.
   if (asset === undefined) {
     answer.notCounted.push({ assetId, reason: "ASSET_UNKNOWN" });
@@ -266,7 +277,7 @@ function othersOf(desk: Desk, assetId: AssetId): readonly HolderRow[] {
 function hasPlace(desk: Desk, asset: AssetFacts): boolean {
   const hasLease = desk.leases.has(asset.id);
   const copies = othersOf(desk, asset.id).filter((row) =>
-    row.replica === null ? row.state === "running" && !hasLease : isPresent(row),
+    row.replica === null ? row.state === "running" && !hasLease : isPresent(row) && !row.isSurplus,
   ).length;
   return copies < asset.copies.max;
 }

@@ -1,3 +1,4 @@
+import { stopLeasesOfWithdrawn } from "../db/queries/asset-acts.ts";
 import { findDueAssets } from "../db/queries/standings.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import { readDatabaseTime } from "../db/queries/service-state.ts";
@@ -14,6 +15,7 @@ export async function renewStandings({ db, vetting }: Dependencies, limit: numbe
   await db.transaction(async (sql) => {
     const nowMs = await readDatabaseTime(sql);
     await refreshAssetStandings(sql, due, { vetting, nowMs });
+    await stopLeasesOfWithdrawn(sql, due);
     await appendEvents(sql, [{ kind: "assets.renewed", actor: "server", assetIds: due }]);
   });
   return due.length;

@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { appendEvents } from "../db/queries/events.ts";
 import { lockJoinToken, revokeJoinToken as writeRevoked } from "../db/queries/tokens.ts";
 import type { TokenRevokeInput, TokenRevokeOutput } from "../wire/token.ts";
-import { actEvent } from "./act-event.ts";
+import { eventOf } from "./act.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireOwn } from "./rights.ts";
 import type { Manager } from "./rights.ts";
@@ -26,7 +26,7 @@ export async function revokeJoinToken(
     if (token.revokedAtMs !== null) return [];
     await writeRevoked(sql, id);
     const detail = { id, operator: token.operator };
-    await appendEvents(sql, [actEvent(manager, "token.revoked", { detail, reason })]);
+    await appendEvents(sql, [eventOf({ actor: manager, reason }, "token.revoked", { detail })]);
     return [id];
   });
   log.info({ event: "token.revoked", tokenId: id, by: manager.who }, `join token ${id} was revoked`);

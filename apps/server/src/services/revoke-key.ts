@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { appendEvents } from "../db/queries/events.ts";
 import { findKeysOfNode, lockKey, replaceNodeKey, revokeKeys } from "../db/queries/keys.ts";
 import type { KeyRevokeInput, KeyRevokeOutput } from "../wire/key.ts";
-import { actEvent } from "./act-event.ts";
+import { eventOf } from "./act.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireNode, requireOwn } from "./rights.ts";
 import type { Manager } from "./rights.ts";
@@ -36,7 +36,9 @@ export async function revokeKey(
     const ended = await revokeKeys(sql, ids);
     if (ended.length > 0 || nodeId !== undefined) {
       const node = nodeId === undefined ? {} : { nodeId };
-      await appendEvents(sql, [actEvent(manager, "key.revoked", { ...node, detail: { ids: ended }, reason })]);
+      await appendEvents(sql, [
+        eventOf({ actor: manager, reason }, "key.revoked", { ...node, detail: { ids: ended } }),
+      ]);
     }
     return ended;
   });

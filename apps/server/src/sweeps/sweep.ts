@@ -9,6 +9,9 @@ import { DispatcherError } from "@dispatcher/core";
 import type { Dependencies } from "../services/dependencies.ts";
 import { beginMercy, giveUpSweeping, holdSweeping, recordSweep } from "../db/queries/service-state.ts";
 import { keepEvents } from "../services/keep-events.ts";
+import { countHours } from "../services/count-hours.ts";
+import { renewOverview } from "../services/overview.ts";
+import { markEvacuations, retireLeft } from "../services/evacuate.ts";
 import { expireLeases } from "../services/reclaim-leases.ts";
 import { moveSilentNodes } from "../services/move-silent-nodes.ts";
 import { renewStandings } from "../services/renew-standings.ts";
@@ -32,7 +35,8 @@ export async function sweepOnce(
     gapMs: Math.max(60_000, config.DISPATCHER_SWEEP_INTERVAL_MS * INTERVALS_TO_BE_AWAY),
     mercyMs: config.DISPATCHER_RESTART_MERCY_MS,
   });
-  const steps = hasMercy ? [renewStandings, keepEvents] : [expireLeases, moveSilentNodes, renewStandings, keepEvents];
+  const judging = hasMercy ? [] : [expireLeases, moveSilentNodes, retireLeft];
+  const steps = [...judging, markEvacuations, renewStandings, keepEvents, countHours];
   for (const step of steps) {
     while ((await step(dependencies, BATCH)) === BATCH) {
       if (!(await goesOn())) return;
@@ -51,6 +55,7 @@ export async function runSweeps(dependencies: Dependencies, signal: AbortSignal)
   let isSweeper = false;
   let renewedAtMs = -Infinity;
   let dueAtMs = -Infinity;
+  let counting: Promise<void> | null = null;
 
   const hold = async (): Promise<boolean> => {
     if (isSweeper && performance.now() - renewedAtMs < SWEEPER_RENEW_MS) return true;
@@ -62,6 +67,13 @@ export async function runSweeps(dependencies: Dependencies, signal: AbortSignal)
     return holds;
   };
 
+  const logFailure = (error: unknown): void => {
+    if (signal.aborted) return;
+    const isExpected = error instanceof DispatcherError;
+    const message = isExpected ? error.message : "a sweep failed unexpectedly";
+    log[isExpected ? "warn" : "error"]({ event: "sweep.failed", ...(isExpected ? {} : { err: error }) }, message);
+  };
+
   while (!signal.aborted) {
     try {
       if (!hasBegun) await beginMercy(db.sql, config.DISPATCHER_RESTART_MERCY_MS);
@@ -69,11 +81,13 @@ export async function runSweeps(dependencies: Dependencies, signal: AbortSignal)
       if ((await hold()) && performance.now() >= dueAtMs) {
         dueAtMs = performance.now() + config.DISPATCHER_SWEEP_INTERVAL_MS;
         await sweepOnce(dependencies, async () => !signal.aborted && (await hold()));
+        // Beside the sweeps: of a large catalog it takes longer than the sweeper's lease, and nothing is to wait for it.
+        counting ??= renewOverview(dependencies)
+          .catch(logFailure)
+          .finally(() => (counting = null));
       }
     } catch (error) {
-      const isExpected = error instanceof DispatcherError;
-      const message = isExpected ? error.message : "a sweep failed unexpectedly";
-      log[isExpected ? "warn" : "error"]({ event: "sweep.failed", ...(isExpected ? {} : { err: error }) }, message);
+      logFailure(error);
     }
     const pauseMs = Math.min(SWEEPER_RENEW_MS, isSweeper ? Math.max(0, dueAtMs - performance.now()) : Infinity);
     await delay(pauseMs, undefined, { signal }).catch(() => undefined);

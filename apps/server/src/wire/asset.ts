@@ -1,10 +1,21 @@
 import { z } from "zod";
-import { AssetIdShape, DigestShape, Name, NodeIdShape, Reason, SizeBytes, TimeMs, storableText } from "./common.ts";
+import {
+  AssetIdShape,
+  CopiesShape,
+  Cursor,
+  DatasetKey,
+  DigestShape,
+  Name,
+  NodeIdShape,
+  PriorityShape,
+  Reason,
+  SizeBytes,
+  TimeMs,
+  storableText,
+} from "./common.ts";
 
 /** Entries a call may carry: few enough for one transaction, enough to make a large catalog quick. */
 export const ENTRIES_PER_IMPORT_MAX = 1000;
-
-const Priority = z.int().min(1).max(10);
 
 /** One file of a catalog. */
 export const CatalogEntryShape = z.object({
@@ -20,23 +31,18 @@ export const CatalogEntryShape = z.object({
   sizeBytes: SizeBytes.nullable(),
   digest: DigestShape.nullable(),
   mediaType: storableText(255).nullable(),
-  priority: Priority.nullable(),
+  priority: PriorityShape.nullable(),
   removeByMs: TimeMs.nullable(),
 });
 
 export const AssetImportInput = z.object({
   dataset: z.object({
     /** The dataset's lasting name, unique in this dispatcher: importing under it again updates it. */
-    key: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "letters, digits, dot, dash, underscore; 1 to 100 of them"),
+    key: DatasetKey,
     title: Name.nullable(),
     sourceUrl: storableText(4096).nullable(),
-    priority: Priority.optional(),
-    copies: z
-      .object({ min: z.int().min(1), target: z.int().min(1), max: z.int().min(1).max(100) })
-      .refine(({ min, target, max }) => min <= target && target <= max, "min <= target <= max")
-      .optional(),
+    priority: PriorityShape.optional(),
+    copies: CopiesShape.optional(),
   }),
   entries: z.array(CatalogEntryShape).max(ENTRIES_PER_IMPORT_MAX),
   reason: Reason,
@@ -68,24 +74,40 @@ export const AssetView = z.object({
   state: AssetState,
   /** Verified copies held by different operators. */
   copies: z.int(),
+  /** Fewer than this is danger. */
+  copiesMin: z.int(),
   copiesTarget: z.int(),
   openLeases: z.int(),
+  /** When its origin is expected to remove it; null where nobody said so. */
+  removeByMs: TimeMs.nullable(),
 });
 
-export const AssetListInput = z
-  .object({
-    dataset: z.string().optional(),
-    state: AssetState.optional(),
-    /** Only assets with fewer independent copies than their target. */
-    incomplete: z.boolean().optional(),
-    limit: z.int().min(1).max(1000).default(100),
-    /** The `next` of the page before. */
-    after: z.string().max(200).optional(),
-  })
-  .prefault({});
+/** Which assets are meant: all conditions that are given hold. */
+const AssetFilterShape = z.object({
+  dataset: DatasetKey.optional(),
+  /** Host and port: `data.example.org:443`. */
+  origin: storableText(300).optional(),
+  state: AssetState.optional(),
+  /** Only assets with fewer independent copies than their target. */
+  incomplete: z.boolean().optional(),
+  /** Only assets with fewer than their minimum. */
+  belowMin: z.boolean().optional(),
+  /** How the path begins, or the URL where this has `://` in it; capitals matter. */
+  startsWith: storableText(200).pipe(z.string().min(1)).optional(),
+});
+
+export const AssetListInput = AssetFilterShape.extend({
+  /** `urgency`, the default: the most urgent first. `id`: the oldest first, and a list of one dataset or origin is quick. */
+  order: z.enum(["urgency", "id"]).optional(),
+  limit: z.int().min(1).max(1000).default(100),
+  after: Cursor,
+}).prefault({});
 
 export const AssetListOutput = z.object({
-  /** Highest urgency first, then by id. */
+  /**
+   * In the order asked for, then by id; with `startsWith` in that of the path or URL. A page looks at 20,000 assets at most,
+   * so where few pass the filter it may have fewer than `limit`, or none, and a `next` all the same.
+   */
   assets: z.array(AssetView),
   /** Pass it as `after` for the following page; null on the last. */
   next: z.string().nullable(),
@@ -122,4 +144,161 @@ export const AssetGetOutput = AssetView.extend({
       failureMessage: z.string().nullable(),
     }),
   ),
+  /** What people did to it: the latest hundred of the days that the log is kept, newest first. */
+  acts: z.array(
+    z.object({
+      id: z.int(),
+      atMs: TimeMs,
+      kind: z.string(),
+      /** For an administrator; null for others. */
+      reason: z.string().nullable(),
+    }),
+  ),
+});
+
+/** Assets that one call may change: few enough for one transaction. */
+export const ASSETS_PER_ACT_MAX = 1000;
+
+/**
+ * Assets to do something to: by their ids, or by a filter with one condition at least. By a filter a call does as many as
+ * `limit`, in the order of ids, and goes on with `after`: call until `next` is null.
+ */
+const AssetSelectionShape = z.object({
+  ids: z.array(AssetIdShape).min(1).max(ASSETS_PER_ACT_MAX).optional(),
+  filter: AssetFilterShape.refine(
+    (filter) => Object.values(filter).some((value) => value !== undefined && value !== false),
+    "one condition at least",
+  ).optional(),
+  limit: z.int().min(1).max(ASSETS_PER_ACT_MAX).default(ASSETS_PER_ACT_MAX),
+  after: Cursor,
+  reason: Reason,
+});
+
+const isOneChoice = ({ ids, filter }: { readonly ids?: unknown; readonly filter?: unknown }): boolean =>
+  (ids === undefined) !== (filter === undefined);
+const ONE_CHOICE = "either ids or filter";
+
+const AssetActOutput = z.object({
+  /** Meant by this call. */
+  matched: z.int(),
+  /** Of these, those that were otherwise before. */
+  changed: z.int(),
+  /** Pass it as `after` to go on; null at the end. */
+  next: z.string().nullable(),
+});
+
+export const AssetPrioritizeInput = AssetSelectionShape.extend({
+  /** Null: the dataset's. */
+  priority: PriorityShape.nullable(),
+}).refine(isOneChoice, ONE_CHOICE);
+export const AssetPrioritizeOutput = AssetActOutput;
+
+export const AssetWithdrawInput = AssetSelectionShape.extend({
+  /** Let every node delete its copy, the last one too. Without it copies stay where they are. */
+  deleteCopies: z.boolean().default(false),
+}).refine(isOneChoice, ONE_CHOICE);
+export const AssetWithdrawOutput = AssetActOutput.extend({
+  /** Leases that their nodes are told to stop with their next sync. */
+  leasesStopped: z.int(),
+  /** Copies that their nodes are told to delete. */
+  copiesLeaving: z.int(),
+});
+
+export const AssetRestoreInput = AssetSelectionShape.refine(isOneChoice, ONE_CHOICE);
+export const AssetRestoreOutput = AssetActOutput;
+
+export const AssetRequeueInput = z.object({
+  /** Where they wait. */
+  state: z.enum(["review", "gone"]).default("review"),
+  dataset: DatasetKey.optional(),
+  /** The node that failed on it last. */
+  nodeId: NodeIdShape.optional(),
+  /** Whose fault the last failure was. */
+  failureClass: z.enum(["origin", "network", "node", "asset"]).optional(),
+  /** Only those whose last failure is so long ago. */
+  olderThanMs: z.int().min(0).optional(),
+  /** Only those whose last failure is no longer ago. */
+  newerThanMs: z.int().min(0).optional(),
+  limit: z.int().min(1).max(ASSETS_PER_ACT_MAX).default(ASSETS_PER_ACT_MAX),
+  /** Tell what would be wanted again, and change nothing. */
+  dryRun: z.boolean().default(false),
+  reason: Reason,
+});
+
+export const AssetRequeueOutput = z.object({
+  dryRun: z.boolean(),
+  /** Wanted again; with `dryRun`, would be. The most urgent first. */
+  assets: z.array(
+    z.object({
+      id: AssetIdShape,
+      path: z.string(),
+      failureCode: z.string().nullable(),
+      failedAtMs: TimeMs.nullable(),
+    }),
+  ),
+  /** There may be more: call again. */
+  hasMore: z.boolean(),
+});
+
+/** The numbers of a reason go by its name: docs/allocation.md has them. */
+const RefusalView = z.looseObject({ reason: z.string(), retryAfterMs: z.number() });
+const FindingView = z.object({
+  rule: z.string(),
+  reason: z.string(),
+  passes: z.boolean(),
+  refusal: RefusalView.nullable(),
+  facts: z.looseObject({ rule: z.string() }),
+  /** What would make it pass; null when it does. */
+  change: z.string().nullable(),
+});
+
+export const AssetExplainInput = z.object({
+  id: AssetIdShape,
+  /** With it, every rule about this node and the asset. */
+  nodeId: NodeIdShape.optional(),
+});
+
+export const AssetExplainOutput = z.object({
+  id: AssetIdShape,
+  state: AssetState,
+  /** It rests after a failure until then; null for not. */
+  restsUntilMs: TimeMs.nullable(),
+  urgency: z.number(),
+  /** What the urgency is made of, the weightiest first. */
+  terms: z.array(z.looseObject({})).nullable(),
+  changesAtMs: z.number().nullable(),
+  copies: z.object({
+    min: z.int(),
+    target: z.int(),
+    max: z.int(),
+    independent: z.int(),
+    holders: z.int(),
+    placesLeft: z.int(),
+  }),
+  /** Nodes that were asked: those that are there. */
+  nodesAsked: z.int(),
+  /** Whom a round with this asset alone would choose; null for nobody. */
+  chosen: NodeIdShape.nullable(),
+  eligible: z.array(NodeIdShape),
+  refused: z.array(
+    z.object({
+      reason: z.string(),
+      nodes: z.int(),
+      nearest: NodeIdShape,
+      refusal: RefusalView,
+      change: z.string(),
+    }),
+  ),
+  /** What would change that nobody may have it; null when somebody may. */
+  change: z.string().nullable(),
+  /** About the node that was named; null where none was. */
+  node: z
+    .object({
+      nodeId: NodeIdShape,
+      verdict: z.enum(["eligible", "refused"]),
+      primary: RefusalView.nullable(),
+      refusals: z.array(RefusalView),
+      findings: z.array(FindingView),
+    })
+    .nullable(),
 });

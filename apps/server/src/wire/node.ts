@@ -7,6 +7,7 @@ import {
   ReportedDigestShape,
   Name,
   NodeIdShape,
+  Reason,
   Sha256Hex,
   SizeBytes,
   TimeMs,
@@ -131,6 +132,8 @@ export const RefusalShape = z.discriminatedUnion("reason", [
   z.object({ reason: z.literal("RETRY_PAUSE"), retryAfterMs: z.int() }),
 ]);
 
+const JudgedCopy = z.object({ assetId: AssetIdShape, reason: z.string() });
+
 export const NodeSyncOutput = z.object({
   /** Database time. */
   nowMs: TimeMs,
@@ -159,6 +162,11 @@ export const NodeSyncOutput = z.object({
   refusal: RefusalShape.nullable(),
   /** The holding is not as it is on record: the server wants the list of all copies, by `node.inventory`. */
   inventoryWanted: z.boolean(),
+  /**
+   * Copies that are not on record any more, and are to be deleted: they have been replaced, or nobody wants them. They come
+   * again until the node's holding shows that they are gone.
+   */
+  deletePermits: z.array(JudgedCopy),
   /** A line for the volunteer. */
   message: z.string().nullable(),
 });
@@ -202,8 +210,6 @@ export const NodeInventoryInput = z
     "copies in the order of asset ids, behind afterId and up to upToId",
   );
 
-const JudgedCopy = z.object({ assetId: AssetIdShape, reason: z.string() });
-
 /** What is said of no copy here is on record as the node lists it. */
 export const NodeInventoryOutput = z.object({
   /** On record from now on. */
@@ -237,7 +243,95 @@ export const NodeView = z.object({
   openLeases: z.int(),
   quota: z.int(),
   rateBytesPerS: z.number().nullable(),
+  /**
+   * active: takes part. draining: no new work. leaving: as draining, then it is retired. blocked: no new work, and its copies
+   * do not count.
+   */
+  duty: z.enum(["active", "draining", "leaving", "blocked"]),
+  /** What its volunteer is told with each sync. */
+  message: z.string().nullable(),
 });
 
 export const NodeListInput = z.object({ life: NodeView.shape.life.optional() }).default({});
 export const NodeListOutput = z.object({ nodes: z.array(NodeView) });
+
+export const NodeGetInput = z.object({ id: NodeIdShape });
+export const NodeGetOutput = NodeView.extend({
+  network: z.string().nullable(),
+  schemes: z.array(z.string()),
+  createdAtMs: TimeMs,
+  /** Copies that it made and that were right. */
+  verifiedCopies: z.int(),
+  /** Its copies count only once it has shown that it holds them. */
+  inventoryWanted: z.boolean(),
+  /** What would be missing without it, as far as its copies count now. */
+  loss: z.object({
+    copies: z.int(),
+    bytes: SizeBytes,
+    /** Assets that would come below their minimum of copies. */
+    belowMin: z.int(),
+    /** Assets of which it has the last copy. */
+    lastCopies: z.int(),
+  }),
+  /** The soonest to end first. */
+  open: z.array(
+    z.object({
+      assignmentId: AssignmentIdShape,
+      assetId: AssetIdShape,
+      path: z.string(),
+      state: z.enum(["granted", "running"]),
+      bytesDone: SizeBytes,
+      reservedBytes: SizeBytes,
+      expiresAtMs: TimeMs,
+    }),
+  ),
+});
+
+export const NodeLeaveInput = z.object({
+  /** `immediately`: it does not wait until its copies are elsewhere. */
+  how: z.enum(["gracefully", "immediately"]),
+  /** Tell what would be missing, and change nothing. */
+  dryRun: z.boolean().default(false),
+  reason: Reason,
+});
+
+export const NodeLeaveOutput = z.object({
+  dryRun: z.boolean(),
+  duty: NodeView.shape.duty,
+  /** It is over: the node's key is refused from now on. */
+  isRetired: z.boolean(),
+  /** What is missing if it goes at once: as `node.get` tells it. */
+  loss: NodeGetOutput.shape.loss,
+});
+
+export const NodeGiveBackInput = z.object({
+  /** What it wants to offer at most; null takes the wish back. */
+  offeredBytes: SizeBytes.nullable(),
+  reason: Reason,
+});
+export const NodeGiveBackOutput = z.object({
+  /** Held above that, and to be moved elsewhere. */
+  bytesToFree: SizeBytes,
+});
+
+export const NodeActInput = z.object({ id: NodeIdShape, reason: Reason });
+export const NodeActOutput = z.object({
+  node: NodeView,
+  /** It was otherwise before. */
+  changed: z.boolean(),
+});
+
+export const NodeMessageInput = z.object({
+  id: NodeIdShape,
+  /** One line; null takes it away. */
+  message: storableText(500)
+    .pipe(
+      z
+        .string()
+        .trim()
+        .min(1)
+        .regex(/^[^\p{Cc}]*$/u, "one line, without control characters"),
+    )
+    .nullable(),
+  reason: Reason,
+});

@@ -1,12 +1,18 @@
 import { z } from "zod";
+import { AssetView } from "./asset.ts";
 import { SizeBytes, TimeMs } from "./common.ts";
 
 export const StatsOverviewOutput = z.object({
+  /** When it was counted: what happened since is not in it. */
   nowMs: TimeMs,
+  /** How long ago that was when it was answered. 0 where it was counted for this call, as it is while that takes no time. */
+  ageMs: z.number().min(0),
   assets: z.object({
     total: z.int(),
     /** Assets that have their target of independent verified copies. */
     complete: z.int(),
+    /** Wanted ones that have fewer than their minimum. */
+    belowMin: z.int(),
     withoutCopy: z.int(),
     open: z.int(),
     gone: z.int(),
@@ -43,4 +49,89 @@ export const SystemHealthOutput = z.object({
   status: z.enum(["ok", "unavailable"]),
   version: z.string(),
   database: z.object({ status: z.enum(["ok", "unavailable"]), message: z.string().nullable() }),
+});
+
+export const SystemVersionOutput = z.object({
+  /** Of this server. */
+  version: z.string(),
+  /** The last migration of its database. */
+  schema: z.string(),
+});
+
+export const StatsThroughputInput = z
+  .object({
+    by: z.enum(["hour", "day"]).default("hour"),
+    /** So many hours or days, the one under way among them. */
+    last: z.int().min(1).max(1000).default(24),
+  })
+  .prefault({});
+
+export const StatsThroughputOutput = z.object({
+  nowMs: TimeMs,
+  /** Events up to then are in it; null before the first. */
+  countedUntilMs: TimeMs.nullable(),
+  /** Oldest first, by UTC; those in which nothing happened are there too. */
+  buckets: z.array(
+    z.object({
+      startMs: TimeMs,
+      granted: z.int(),
+      stored: z.int(),
+      storedBytes: SizeBytes,
+      failed: z.int(),
+      released: z.int(),
+      expired: z.int(),
+      cancelled: z.int(),
+      /** Copies that nodes listed and that were not on record. */
+      adopted: z.int(),
+      /** Copies that nodes did not have any more. */
+      dropped: z.int(),
+    }),
+  ),
+});
+
+export const StatsLeaderboardInput = z.object({ limit: z.int().min(1).max(1000).default(100) }).prefault({});
+export const StatsLeaderboardOutput = z.object({
+  /** Most copies first. */
+  operators: z.array(
+    z.object({
+      /** Told to an administrator alone; null for others. */
+      operator: z.string().nullable(),
+      /** That take part now. */
+      nodes: z.int(),
+      /** That count. */
+      copies: z.int(),
+      bytes: SizeBytes,
+      /** Made since they joined, whether they are still there or not. */
+      verifiedCopies: z.int(),
+      sinceMs: TimeMs,
+    }),
+  ),
+});
+
+export const StatsAtRiskInput = z
+  .object({
+    limit: z.int().min(1).max(1000).default(100),
+    /** How near the day of removal has to be. */
+    withinMs: z
+      .int()
+      .min(0)
+      .max(3650 * 86_400_000)
+      .default(30 * 86_400_000),
+  })
+  .prefault({});
+
+export const StatsAtRiskOutput = z.object({
+  nowMs: TimeMs,
+  /** Wanted, with fewer copies than their minimum; the most urgent first. Of 20,000 looked at. */
+  belowMin: z.array(AssetView),
+  /** Wanted, with fewer copies than their target, and soon to be removed; the soonest first. Of 20,000 looked at. */
+  endingSoon: z.array(AssetView),
+});
+
+export const StatsCopiesOutput = z.object({
+  /** As with the overview. */
+  nowMs: TimeMs,
+  ageMs: z.number().min(0),
+  /** Wanted assets by how many independent copies they have, fewest first. */
+  bars: z.array(z.object({ copies: z.int(), assets: z.int(), bytes: SizeBytes })),
 });

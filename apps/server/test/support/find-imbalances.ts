@@ -40,7 +40,8 @@ export async function findImbalances(sql: Sql, concurrencyDefault: number): Prom
     union all
     select 'asset ' || x.asset_id || ' has ' || count(*) || ' copies and leases, above ' || d.copies_max
       from assignments x join assets a on a.id = x.asset_id join datasets d on d.id = a.dataset_id
-     where x.state in ('granted', 'running', 'stored') group by x.asset_id, d.copies_max having count(*) > d.copies_max
+     where x.state in ('granted', 'running', 'stored') and not (x.state = 'stored' and x.is_surplus)
+     group by x.asset_id, d.copies_max having count(*) > d.copies_max
     union all
     select 'asset ' || s.asset_id || ' says ' || s.independent_copies || ' copies and has ' || count(distinct r.operator_id)
       from standings s

@@ -136,23 +136,23 @@ export class TestDispatcher implements AsyncDisposable {
     await this.services.importAssets({ dataset: { key: "test", title: null, sourceUrl: null }, entries });
   }
 
-  /** A node of an operator, which offers 10,000 bytes unless told otherwise. */
+  /** A node of an operator, which offers 10,000 bytes and calls the first server unless told otherwise. */
   async join(
     operator: string,
-    offer: { readonly offeredBytes?: number; readonly name?: string } = {},
+    offer: { readonly offeredBytes?: number; readonly name?: string; readonly services?: Services } = {},
   ): Promise<TestNode> {
-    const { offeredBytes = 10_000, name = `${operator}-1` } = offer;
+    const { offeredBytes = 10_000, name = `${operator}-1`, services = this.services } = offer;
     const { joinToken } = await this.services.createJoinToken({ operator, uses: 1, lifeMs: 60_000 }, ADMIN_COMMAND);
     const facts = { agentVersion: "1.0.0", schemes: ["http", "https"], marginBytes: 0, offeredBytes };
     const { nodeId } = await this.services.joinNode({ joinToken, name, ...facts }, null);
     const sync: TestNode["sync"] = (said = {}) =>
-      this.services.syncNode({
+      services.syncNode({
         nodeId,
         network: null,
         input: { ...facts, freeBytes: 1e9, wants: 0, open: [], finished: [], failed: [], released: [], ...said },
       });
     const list: TestNode["list"] = (copies, page = {}) =>
-      this.services.reconcileInventory({
+      services.reconcileInventory({
         nodeId,
         page: {
           page: 1,
@@ -167,6 +167,18 @@ export class TestDispatcher implements AsyncDisposable {
     return { nodeId, operator, sync, claim: async (wants = 1) => (await sync({ wants })).grants, list };
   }
 
+  /** Another server on the same database. */
+  another(): { readonly services: Services; hearLog(): Promise<void> } {
+    const { db, config, log, vetting, random } = this.dependencies;
+    const dependencies = assembleDependencies({ db, config, log, vetting, random });
+    return { services: createServices(dependencies), hearLog: () => dependencies.feeder.prepare(0, { isFresh: true }) };
+  }
+
+  /** Let the server read the log of events now, as it does at the latest when what it knows is half a second old. */
+  hearLog(): Promise<void> {
+    return this.dependencies.feeder.prepare(0, { isFresh: true });
+  }
+
   /** Faults in counters and ledgers; empty when everything balances. */
   imbalances(): Promise<readonly string[]> {
     return findImbalances(this.sql, this.dependencies.config.DISPATCHER_ORIGIN_CONCURRENCY);
@@ -174,8 +186,10 @@ export class TestDispatcher implements AsyncDisposable {
 
   /** Let every open lease end now, as if its time had passed. */
   async endLeases(): Promise<void> {
-    await this.sql`update assignments set lease_expires_at = now() - interval '1 day' where lease_expires_at is not null`;
-    await this.sql`update nodes set lease_due_at = now() - interval '1 day' where lease_due_at is not null`;
+    await this.sql`
+      with leases as (
+        update assignments set lease_expires_at = now() - interval '1 day' where lease_expires_at is not null)
+      update nodes set lease_due_at = now() - interval '1 day' where lease_due_at is not null`;
   }
 
   /** Let a node have been silent for so long. */

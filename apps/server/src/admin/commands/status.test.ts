@@ -3,8 +3,9 @@ import { describeOverview } from "./status.ts";
 
 function copiesLine(counting: number, wanted: number): string | undefined {
   const text = describeOverview({
+    ageMs: 0,
     nowMs: 0,
-    assets: { total: 0, complete: 0, withoutCopy: 0, open: 0, gone: 0, review: 0, withdrawn: 0 },
+    assets: { total: 0, belowMin: 0, complete: 0, withoutCopy: 0, open: 0, gone: 0, review: 0, withdrawn: 0 },
     bytes: { catalog: 0, copied: 0 },
     copies: { counting, wanted },
     nodes: { online: 0, suspect: 0, offline: 0, lost: 0, retired: 0 },

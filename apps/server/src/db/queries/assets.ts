@@ -196,46 +196,26 @@ export type AssetSummary = {
   readonly urgency: number;
   readonly state: AssetState;
   readonly copies: number;
+  readonly copiesMin: number;
   readonly copiesTarget: number;
   readonly openLeases: number;
+  readonly removeByMs: number | null;
 };
 
-type AssetSummaryRow = Omit<AssetSummary, "digest"> & DigestColumns;
+export type AssetSummaryRow = Omit<AssetSummary, "digest"> & DigestColumns;
 
-function toAssetSummary({ digestAlgorithm, digestHex, ...rest }: AssetSummaryRow): AssetSummary {
+export function toAssetSummary({ digestAlgorithm, digestHex, ...rest }: AssetSummaryRow): AssetSummary {
   return { ...rest, digest: toDigest({ digestAlgorithm, digestHex }) };
 }
 
-const assetSummary = (sql: Sql) => sql`
+export const assetSummary = (sql: Sql) => sql`
   select a.id::text as id, d.key as dataset, a.path, a.url, a.size_bytes as "sizeBytes",
          a.digest_algorithm as "digestAlgorithm", a.digest_hex as "digestHex", a.media_type as "mediaType",
          coalesce(a.priority, d.priority) as priority, s.urgency, s.state, s.independent_copies as copies,
-         d.copies_target as "copiesTarget",
+         d.copies_min as "copiesMin", d.copies_target as "copiesTarget", a.remove_by as "removeByMs",
          (select count(*) from assignments x where x.asset_id = a.id and x.state in ('granted', 'running'))
            as "openLeases"
     from standings s join assets a on a.id = s.asset_id join datasets d on d.id = a.dataset_id`;
-
-/** A page of assets, highest urgency first, then by id; `after` is the last one of the page before. */
-export async function listAssetSummaries(
-  sql: Sql,
-  filter: {
-    readonly dataset: string | null;
-    readonly state: AssetState | null;
-    readonly incomplete: boolean;
-    readonly limit: number;
-    readonly after: { readonly urgency: number; readonly id: AssetId } | null;
-  },
-): Promise<readonly AssetSummary[]> {
-  const { dataset, state, incomplete, after, limit } = filter;
-  const rows = await sql<AssetSummaryRow[]>`
-    ${assetSummary(sql)}
-     where (${dataset}::text is null or d.key = ${dataset})
-       and (${state}::text is null or s.state = ${state})
-       and (not ${incomplete} or s.independent_copies < d.copies_target)
-       ${after === null ? sql`` : sql`and (s.urgency, -s.asset_id) < (${after.urgency}::double precision, -(${after.id}::bigint))`}
-     order by s.urgency desc, s.asset_id limit ${limit}`;
-  return rows.map(toAssetSummary);
-}
 
 export async function findAssetSummary(sql: Sql, id: AssetId): Promise<AssetSummary | null> {
   const [row] = await sql<AssetSummaryRow[]>`${assetSummary(sql)} where a.id = ${id}`;

@@ -89,13 +89,10 @@ export async function readUnstartedOfAssets(
      where asset_id = any(${assetIds}::bigint[]) and state = 'granted' and not is_surplus order by asset_id, term desc`;
 }
 
-/** Let the nodes of these leases, which are locked, be told that they are not needed. */
+/** Let the nodes of these leases be told that they are not needed. */
 export async function markSurplus(sql: Sql, ids: readonly AssignmentId[]): Promise<void> {
   if (ids.length === 0) return;
-  // The node's row as well, by whose version a server knows whether the leases that it remembers are still as they were.
-  await sql`
-    with marked as (update assignments set is_surplus = true where id = any(${ids}::bigint[]) returning node_id)
-    update nodes set lease_due_at = lease_due_at where id in (select node_id from marked)`;
+  await sql`update assignments set is_surplus = true where id = any(${ids}::bigint[])`;
 }
 
 /** Leases past their deadline and grace, oldest first. O(nodes), and of those that are late O(their leases). */
@@ -310,15 +307,17 @@ async function writeStates(sql: Sql, changes: readonly AssignmentChange[]): Prom
      where assignments.id = r.id`;
 }
 
-/** What has failed on each of the assets since its last copy was made: the material for review and `gone`. */
+/** What has failed on each of the assets since its last copy was made, or people asked for it again: the material for review. */
 export async function readFailures(
   sql: Sql,
   assetIds: readonly AssetId[],
 ): Promise<readonly { readonly assetId: AssetId; readonly nodeId: NodeId; readonly code: FailureCode }[]> {
   if (assetIds.length === 0) return [];
   return sql<{ assetId: AssetId; nodeId: NodeId; code: FailureCode }[]>`
-    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.failure_code as code from assignments x
+    select x.asset_id::text as "assetId", x.node_id::text as "nodeId", x.failure_code as code
+      from assignments x join standings w on w.asset_id = x.asset_id
      where x.asset_id = any(${assetIds}::bigint[]) and x.state = 'failed'
+       and x.ended_at > coalesce(w.asked_again_at, '-infinity')
        and not exists (select from assignments s
                         where s.asset_id = x.asset_id and s.state = 'stored' and s.term > x.term)
      order by x.id`;

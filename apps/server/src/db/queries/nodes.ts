@@ -12,11 +12,18 @@ import type {
 } from "@dispatcher/core";
 import type { Sql } from "../database.ts";
 
+/** What a node is to do; the migration that adds it says what each means. */
+export const NODE_DUTIES = ["active", "draining", "leaving", "blocked"] as const;
+export type NodeDuty = (typeof NODE_DUTIES)[number];
+
 export type NodeRow = {
   readonly id: NodeId;
   readonly operatorId: OperatorId;
   readonly network: string | null;
   readonly life: NodeLife;
+  readonly duty: NodeDuty;
+  /** For its volunteer. */
+  readonly message: string | null;
   readonly schemes: readonly string[];
   readonly agentVersion: string;
   readonly offeredBytes: number;
@@ -37,6 +44,10 @@ export type NodeRow = {
   readonly openIds: readonly AssignmentId[];
   /** When the first of them ends; null without any. */
   readonly leaseDueAtMs: number | null;
+  /** It has copies that are to leave it. */
+  readonly hasLeaving: boolean;
+  /** It wants to offer no more than this; null for what its syncs say. */
+  readonly offerLimitBytes: number | null;
   /** Database time of this read. */
   readonly nowMs: number;
   /** By which transaction the row was written last: another one whenever something of the node has changed since. */
@@ -66,8 +77,12 @@ export async function lockNodes(
   ids: readonly NodeId[],
   vetting: { readonly verifiedCopies: number; readonly ageMs: number },
 ): Promise<readonly NodeRow[]> {
-  return sql<NodeRow[]>`
-    select id::text as id, operator_id::text as "operatorId", network, life, schemes, agent_version as "agentVersion",
+  return sql<NodeRow[]>`${nodeRow(sql, vetting)} where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
+}
+
+const nodeRow = (sql: Sql, vetting: { readonly verifiedCopies: number; readonly ageMs: number }) => sql`
+    select id::text as id, operator_id::text as "operatorId", network, life, duty, message, has_leaving as "hasLeaving",
+           offer_limit_bytes as "offerLimitBytes", schemes, agent_version as "agentVersion",
            offered_bytes as "offeredBytes", margin_bytes as "marginBytes", held_bytes as "heldBytes",
            held_copies as "heldCopies", encode(held_digest, 'hex') as "heldDigest", reserved_bytes as "reservedBytes",
            free_bytes as "freeBytes", quota, rate_bytes_per_s as "rateBytesPerS", verified_copies as "verifiedCopies",
@@ -76,7 +91,22 @@ export async function lockNodes(
              and created_at <= now() - ${vetting.ageMs} * interval '1 millisecond' as "isVetted",
            created_at as "createdAtMs", open_assignments::text[] as "openIds", lease_due_at as "leaseDueAtMs",
            clock_timestamp() as "nowMs", xmin::text as version
-      from nodes where id = any(${ids}::bigint[]) order by nodes.id for no key update`;
+      from nodes`;
+
+/** Nodes that take part now, the named one among them whatever its life; not locked. At most `limit`, by id. */
+export async function readPresentNodes(
+  sql: Sql,
+  { vetting, limit, also }: { readonly vetting: VettingRule; readonly limit: number; readonly also: NodeId | null },
+): Promise<readonly (NodeRow & { readonly openBytes: number })[]> {
+  const rows = await sql<NodeRow[]>`
+    ${nodeRow(sql, vetting)} where id = ${also}::bigint or life in ('online', 'suspect')
+     order by (id = ${also}::bigint) is true desc, nodes.id limit ${limit}`;
+  const leases = await sql<{ nodeId: NodeId; openBytes: number }[]>`
+    select x.node_id::text as "nodeId", sum(greatest(0, x.reserved_bytes - x.bytes_done))::bigint as "openBytes"
+      from assignments x where x.id = any(${rows.flatMap(({ openIds }) => openIds)}::bigint[])
+       and x.lease_expires_at is not null group by x.node_id`;
+  const openBytesById = new Map(leases.map(({ nodeId, openBytes }) => [nodeId, openBytes]));
+  return rows.map((row) => ({ ...row, openBytes: openBytesById.get(row.id) ?? 0 }));
 }
 
 /** The columns that follow from what a node has open. */
@@ -213,7 +243,8 @@ export async function updateQuietNodes(
                      copies bigint, bytes bigint, digest text)
               join nodes l on l.id = r.id
              order by l.id for no key update of l) r
-     where n.id = r.id and n.life not in ('lost', 'retired') and not n.inventory_wanted and n.open_assignments = '{}'
+     where n.id = r.id and n.life not in ('lost', 'retired') and n.duty = 'active' and not n.inventory_wanted
+       and n.open_assignments = '{}' and n.message is null and not n.has_leaving and n.offer_limit_bytes is null
        and n.offered_bytes = r.offered and n.margin_bytes = r.margin
        and (r.copies is null
             or (n.held_copies, n.held_bytes, encode(n.held_digest, 'hex')) = (r.copies, r.bytes, r.digest))
@@ -293,20 +324,23 @@ export type NodeSummary = {
   readonly openLeases: number;
   readonly quota: number;
   readonly rateBytesPerS: number | null;
+  readonly duty: NodeDuty;
+  /** For its volunteer. */
+  readonly message: string | null;
 };
 
-/** All nodes, or those in one state of life, by id. */
-export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promise<NodeSummary[]> {
-  return sql<NodeSummary[]>`
-    select n.id::text as id, n.name, o.name as operator, o.id::text as "operatorId", n.life, n.last_sync_at as "lastSyncMs",
+export const nodeSummary = (sql: Sql) => sql`
+    select n.id::text as id, n.name, o.name as operator, o.id::text as "operatorId", n.life, n.duty, n.message, n.last_sync_at as "lastSyncMs",
            n.agent_version as "agentVersion", n.offered_bytes as "offeredBytes", n.margin_bytes as "marginBytes",
            n.held_bytes as "heldBytes", n.reserved_bytes as "reservedBytes", n.free_bytes as "freeBytes",
            n.held_copies as copies,
            cardinality(n.open_assignments) as "openLeases",
            n.quota, n.rate_bytes_per_s as "rateBytesPerS"
-      from nodes n join operators o on o.id = n.operator_id
-     where ${life}::text is null or n.life = ${life}
-     order by n.id`;
+      from nodes n join operators o on o.id = n.operator_id`;
+
+/** All nodes, or those in one state of life, by id. */
+export async function listNodeSummaries(sql: Sql, life: NodeLife | null): Promise<NodeSummary[]> {
+  return sql<NodeSummary[]>`${nodeSummary(sql)} where ${life}::text is null or n.life = ${life} order by n.id`;
 }
 
 /** How the fleet stands, for the rules that depend on its size. */

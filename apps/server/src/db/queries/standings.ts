@@ -104,6 +104,18 @@ async function readAssetFacts(sql: Sql, ids: readonly AssetId[]): Promise<readon
   return rows.map(toAssetFacts);
 }
 
+/** An asset as it stands, in whatever state; not locked. */
+export async function findAsset(
+  sql: Sql,
+  id: AssetId,
+): Promise<(AssetFacts & { readonly retryAtMs: number | null; readonly nowMs: number }) | null> {
+  const [row] = await sql<(AssetFactsRow & { retryAtMs: number | null; nowMs: number })[]>`
+    select ${assetFacts(sql)}, s.retry_at as "retryAtMs", clock_timestamp() as "nowMs"
+      from standings s join assets a on a.id = s.asset_id join datasets d on d.id = a.dataset_id
+     where s.asset_id = ${id}`;
+  return row === undefined ? null : { ...toAssetFacts(row), retryAtMs: row.retryAtMs, nowMs: row.nowMs };
+}
+
 /** A copy or an open lease of an asset, with what the rules need to know of its node. */
 export type HolderRow = {
   readonly assetId: AssetId;

@@ -80,6 +80,11 @@ const AVOID_PAUSES = 10;
 /** An origin never yields more than this in one round, whatever its budget. */
 const GRANTS_PER_ORIGIN_MAX = 1_000;
 
+/** For so long after its failure a node is kept from an asset. */
+export function avoidMsOf({ DISPATCHER_RETRY_BASE_MS }: Pick<ServerConfig, "DISPATCHER_RETRY_BASE_MS">): number {
+  return DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
+}
+
 export type FeederParts = {
   readonly db: Database;
   readonly config: ServerConfig;
@@ -355,7 +360,7 @@ export class Feeder {
   }
 
   get #avoidMs(): number {
-    return this.#parts.config.DISPATCHER_RETRY_BASE_MS * AVOID_PAUSES;
+    return avoidMsOf(this.#parts.config);
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {

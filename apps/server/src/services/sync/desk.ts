@@ -73,6 +73,8 @@ export type Speaker = {
   inventoryWanted: boolean;
   /** It is to send its inventory, for this reason or another. */
   isAskedForInventory: boolean;
+  /** What it says that it holds is what is on record. */
+  isHoldingSame: boolean;
   openLeases: number;
   /** Assets of which a copy came late: there may be a lease too many elsewhere. */
   readonly late: Set<AssetId>;
@@ -154,12 +156,17 @@ export function otherHolding(desk: Desk, stored: StoredAssignment): StoredAssign
     .find((other) => isOpen(currentOf(desk, other)) || currentOf(desk, other).state === "stored");
 }
 
+/** What a node offers: no more than it has asked to, whatever its agent is set to. */
+export function offeredBy({ offerLimitBytes }: NodeRow, { offeredBytes }: Input): number {
+  return Math.min(offeredBytes, offerLimitBytes ?? offeredBytes);
+}
+
 export function toSpeaker(node: NodeRow, input: Input): Speaker {
   const inventoryWanted = node.inventoryWanted || node.life === "lost";
   return {
     node,
     input,
-    ledger: changeOffer(ledgerOf(node), input),
+    ledger: changeOffer(ledgerOf(node), { ...input, offeredBytes: offeredBy(node, input) }),
     holding: holdingOfNode(node),
     added: [],
     quota: node.quota,
@@ -167,6 +174,7 @@ export function toSpeaker(node: NodeRow, input: Input): Speaker {
     verifiedCopies: node.verifiedCopies,
     inventoryWanted,
     isAskedForInventory: inventoryWanted,
+    isHoldingSame: false,
     openLeases: node.openIds.length,
     late: new Set(),
     paused: new Set(),
@@ -186,7 +194,9 @@ export async function openDesk(
   const ending = inputs.flatMap((input) => [...input.finished, ...input.failed, ...input.released]);
   const open = inputs.flatMap((input) => input.open);
   const reported = [...ending, ...open].map((report) => report.assignmentId);
-  const mentioned = await findMentioned(dependencies, sql, { nodes: calls.map(({ node }) => node), reported });
+  const nodes = calls.map(({ node }) => node);
+  const endingIds = new Set(ending.map((report) => report.assignmentId));
+  const mentioned = await findMentioned(dependencies, sql, { nodes, reported, endingIds });
   // Only reports that end or revive something look at the asset; plain progress touches no shared row.
   const involvedIds = new Set(
     [
@@ -197,7 +207,9 @@ export async function openDesk(
   const reportedIds = new Set(reported);
   const isRevived = ({ id, assignment }: StoredAssignment): boolean =>
     assignment.state === "expired" && reportedIds.has(id);
-  const involved = mentioned.filter((one) => involvedIds.has(one.id) || isRevived(one));
+  // Whether a surplus lease goes on once it has begun depends on its asset.
+  const isAsked = (one: StoredAssignment): boolean => involvedIds.has(one.id) || one.isSurplus || isRevived(one);
+  const involved = mentioned.filter(isAsked);
   const assetIds = [...new Set(involved.map((one) => one.assetId))];
   const locked = await lockAssets(sql, assetIds, (id) => dependencies.feeder.factsOf(id));
   const assets = new Map(locked.map((asset) => [asset.id, asset]));
@@ -205,7 +217,7 @@ export async function openDesk(
   const lateIds = [...lateAssets];
   // Before the holders: whoever comes between the two is seen as a holder, or has taken the turn.
   const turns = await readLastTurns(sql, lateIds);
-  const holders = await findHolders(dependencies, sql, { nodes: calls.map(({ node }) => node), mentioned, assetIds });
+  const holders = await findHolders(dependencies, sql, { nodes, mentioned, assetIds });
   // Work that comes late may meet another lease, or a copy, that the same node has of the asset since.
   const held = lateIds.length === 0 ? [] : await readHoldingsOfNodes(sql, nodeIds, lateIds);
   const stored = new Map([...held, ...mentioned].map((one) => [one.id, one]));
@@ -234,9 +246,17 @@ export async function openDesk(
 async function findMentioned(
   { knownLeases }: Dependencies,
   sql: Sql,
-  { nodes, reported }: { readonly nodes: readonly NodeRow[]; readonly reported: readonly AssignmentId[] },
+  {
+    nodes,
+    reported,
+    endingIds,
+  }: {
+    readonly nodes: readonly NodeRow[];
+    readonly reported: readonly AssignmentId[];
+    readonly endingIds: ReadonlySet<AssignmentId>;
+  },
 ): Promise<readonly StoredAssignment[]> {
-  const known = nodes.flatMap((node) => knownLeases.of(node) ?? []);
+  const known = nodes.flatMap((node) => knownLeases.of(node) ?? []).filter(({ id }) => endingIds.has(id));
   const knownIds = new Set(known.map(({ id }) => id));
   const wanted = new Set([...nodes.flatMap((node) => node.openIds), ...reported]);
   const unknownIds = [...wanted].filter((id) => !knownIds.has(id));

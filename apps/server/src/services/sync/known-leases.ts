@@ -1,6 +1,7 @@
 /**
- * The open leases of nodes as this process wrote them last. They hold for as long as nobody has written the node's row since,
- * which every transaction does that changes a lease; so a node that speaks to the same server again costs no look at them.
+ * The open leases of nodes as this process wrote them last. They are open for as long as nobody has written the node's row
+ * since, which every transaction does that grants or ends one; so what a node ends at the server that granted it is not read
+ * again. Whether a lease is surplus is written without the node's row: of those that go on it has to be read.
  */
 import type { NodeId } from "@dispatcher/core";
 import type { StoredAssignment } from "../../db/queries/assignments.ts";

@@ -76,7 +76,9 @@ function admitLate(desk: Desk, stored: StoredAssignment, asset: AssetFacts): Sto
     throw new DispatcherError("COPIES_FULL", "This node holds a copy of the asset already.");
   }
   const others = (desk.holders.get(asset.id) ?? []).filter((row) => row.nodeId !== stored.nodeId);
-  const copies = others.filter((row) => (row.replica === null ? row.state === "running" : isPresent(row))).length;
+  const copies = others.filter((row) =>
+    row.replica === null ? row.state === "running" : isPresent(row) && !row.isSurplus,
+  ).length;
   if (copies >= asset.copies.max) {
     throw new DispatcherError("COPIES_FULL", `The asset has ${copies} copies, made or being made, and takes no more.`, {
       details: { copies },
@@ -92,7 +94,7 @@ function admitLate(desk: Desk, stored: StoredAssignment, asset: AssetFacts): Sto
  */
 function admitInTime(desk: Desk, speaker: Speaker, stored: StoredAssignment, asset: AssetFacts): void {
   const others = (desk.holders.get(asset.id) ?? []).filter((row) => row.nodeId !== stored.nodeId);
-  const copies = others.filter((row) => row.replica !== null && isPresent(row)).length;
+  const copies = others.filter((row) => row.replica !== null && isPresent(row) && !row.isSurplus).length;
   if (copies < asset.copies.max) return;
   const before = currentOf(desk, stored);
   endOpen(desk, speaker, stored, releaseAssignment(before, before).assignment);
@@ -198,7 +200,7 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
   }
   if (before.term !== report.term) return;
   const hasBegun = report.state === "running" || report.bytesDone > 0;
-  if (stored.isSurplus && !hasBegun) {
+  if (stored.isSurplus && (!hasBegun || isUnwanted(desk, speaker, stored))) {
     speaker.stopped.add(stored.id);
     return;
   }
@@ -231,8 +233,16 @@ function endSurplus(desk: Desk, speaker: Speaker): void {
     const stored = desk.stored.get(id);
     if (stored === undefined || !stored.isSurplus || listed.has(id)) continue;
     const before = currentOf(desk, stored);
-    if (isOpen(before)) endOpen(desk, speaker, stored, cancelIfNotStarted(before));
+    if (!isOpen(before)) continue;
+    const cancelled = cancelIfNotStarted(before);
+    // One that had begun and was stopped all the same is given back, by the word of the node that does not list it.
+    endOpen(desk, speaker, stored, isOpen(cancelled) ? releaseAssignment(before, before).assignment : cancelled);
   }
+}
+
+/** Its copy is not to be made any more, so the lease ends though it has begun: bytes do not pay for it. */
+function isUnwanted(desk: Desk, { node }: Speaker, { assetId }: StoredAssignment): boolean {
+  return node.duty === "blocked" || desk.assets.get(assetId)?.state === "withdrawn";
 }
 
 /**
@@ -253,6 +263,7 @@ function regrant(
   if (asset === undefined || asset.state !== "wanted") return "no";
   // A catalog that was imported again may have moved it to another origin.
   if (asset.originId !== stored.originId) return "no";
+  if (speaker.node.duty !== "active") return "no";
   if (otherHolding(desk, stored) !== undefined) return "no";
   const holders = toHolders(desk.holders.get(asset.id) ?? []);
   const isDouble = holders.some((holder) => holder.counts && holder.operatorId === stored.operatorId);
@@ -293,8 +304,9 @@ async function compareHolding(sql: Sql, speaker: Speaker, answers: readonly Answ
   const { holding } = speaker.input;
   if (holding === undefined || answers.some(({ outcome }) => outcome === "rejected")) return;
   const isSame = isSameHolding(holding, speaker.holding);
+  speaker.isHoldingSame = isSame;
   speaker.isAskedForInventory = !isSame;
-  if (!isSame || !speaker.inventoryWanted) return;
+  if (!isSame || !speaker.inventoryWanted || speaker.node.duty === "blocked") return;
   speaker.inventoryWanted = false;
   speaker.isAskedForInventory = await hasCrowdedAsset(sql, speaker.node.id);
   await markNodesAssetsDue(sql, speaker.node.id);

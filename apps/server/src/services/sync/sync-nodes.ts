@@ -5,7 +5,7 @@ import type { Sql } from "../../db/database.ts";
 import { insertAssignments, readGrants } from "../../db/queries/assignments.ts";
 import type { OpenGrant, StoredAssignment } from "../../db/queries/assignments.ts";
 import { updateQuietNodes } from "../../db/queries/nodes.ts";
-import type { Fleet } from "../../db/queries/nodes.ts";
+import type { Fleet, NodeDuty, NodeRow } from "../../db/queries/nodes.ts";
 import { RefusalShape } from "../../wire/node.ts";
 import type { NodeSyncOutput } from "../../wire/node.ts";
 import { withJitter } from "../dependencies.ts";
@@ -21,10 +21,12 @@ import {
   toAsker,
 } from "../grant-assignments.ts";
 import type { Claim, Decision, Granted } from "../grant-assignments.ts";
+import { permitCopies } from "../evacuate.ts";
+import type { Permit } from "../evacuate.ts";
 import { readOriginsInView, settleOrigins, transactionWithSlots } from "../origin-slots.ts";
 import type { SlotView } from "../origin-slots.ts";
 import { cancelSurplus } from "../reclaim-leases.ts";
-import { currentOf } from "./desk.ts";
+import { currentOf, offeredBy } from "./desk.ts";
 import type { Input, Speaker, SyncCall } from "./desk.ts";
 import { hearReports, originsAway, regrantAway } from "./reports.ts";
 import type { Heard } from "./reports.ts";
@@ -86,6 +88,7 @@ async function syncQuietNodes(
     cancels: [],
     refusal: null,
     inventoryWanted: false,
+    deletePermits: [],
     message: null,
   };
   return new Map(
@@ -121,6 +124,11 @@ async function syncSpeakingNodes(
   const laterByNode = await grantLater(dependencies, again);
   const firstByNode = Map.groupBy(grants, (grant) => grant.nodeId);
   const unheardOf = await readUnheardOf(dependencies, group);
+  const permitsByNode = new Map<NodeId, readonly Permit[]>();
+  for (const { node, isHoldingSame } of heard.speakers) {
+    if (!node.hasLeaving) continue;
+    permitsByNode.set(node.id, await permitCopies(dependencies, { nodeId: node.id, isGone: isHoldingSame }));
+  }
   // Its clock has gone on since it was read; leases are told with the time as of now.
   const nowMs = Math.round(heard.desk.nowMs + performance.now() - readAtMs);
   const speakerByNode = new Map(heard.speakers.map((speaker) => [speaker.node.id, speaker]));
@@ -132,7 +140,13 @@ async function syncSpeakingNodes(
       grants: [...(unheardOf.get(nodeId) ?? []), ...(firstByNode.get(nodeId) ?? []), ...(later?.grants ?? [])],
       refusal: later?.refusal ?? decision.refusalByNode.get(nodeId) ?? null,
     };
-    return replyTo(dependencies, speaker, { heard, written, granted, nowMs });
+    return replyTo(dependencies, speaker, {
+      heard,
+      written,
+      granted,
+      nowMs,
+      permits: permitsByNode.get(nodeId) ?? [],
+    });
   });
 }
 
@@ -317,7 +331,14 @@ function replyTo(
     written,
     granted,
     nowMs,
-  }: { readonly heard: Heard; readonly written: WrittenSync; readonly granted: Granted; readonly nowMs: number },
+    permits,
+  }: {
+    readonly heard: Heard;
+    readonly written: WrittenSync;
+    readonly granted: Granted;
+    readonly nowMs: number;
+    readonly permits: readonly Permit[];
+  },
 ): SyncReply {
   const openById = new Map((written.openByNode.get(node.id) ?? []).map(({ id, assignment }) => [id, assignment]));
   return {
@@ -336,9 +357,23 @@ function replyTo(
       .map(({ assignmentId }) => ({ assignmentId, reason: "The lease is over and the copy is not needed any more." })),
     refusal: granted.refusal === null ? null : RefusalShape.parse(granted.refusal),
     inventoryWanted: isAskedForInventory,
-    message: offerMessage(input.offeredBytes, ledger.offeredBytes),
+    deletePermits: [...permits],
+    message: messageOf(node, offerMessage(offeredBy(node, input), ledger.offeredBytes)),
   };
 }
+
+/** What people have told this volunteer, then what follows from the node's duty and its offer; null for nothing. */
+function messageOf({ duty, message }: NodeRow, ofOffer: string | null): string | null {
+  const said = [message, DUTY_MESSAGES[duty], ofOffer].filter((line) => line !== null);
+  return said.length === 0 ? null : said.join(" ");
+}
+
+const DUTY_MESSAGES: Readonly<Record<NodeDuty, string | null>> = {
+  active: null,
+  draining: "This node gets no new work for now: it drains.",
+  leaving: "This node is leaving: keep it running until its copies are elsewhere.",
+  blocked: "This node is blocked: it gets no work and its copies do not count. Ask your coordinator.",
+};
 
 /** Space that is in use cannot be taken back by a smaller number: say so instead of ignoring it. */
 function offerMessage(askedBytes: number, offeredBytes: number): string | null {
