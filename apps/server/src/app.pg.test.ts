@@ -6,6 +6,7 @@ import type { App } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { openDatabase } from "./db/database.ts";
 import { ADMIN_COMMAND } from "./services/authenticate.ts";
+import { sweepOnce } from "./sweeps/sweep.ts";
 
 const ADMIN_KEY = "an-admin-key-for-tests";
 
@@ -17,7 +18,7 @@ async function listen(
   const log = pino({ level: "debug" }, { write: (line: string) => lines.push(line) });
   const database = databaseUrl === undefined ? await createTestDatabase() : null;
   const db = openDatabase({ url: databaseUrl ?? database?.url ?? "", applicationName: "test", poolSize: 4, log });
-  const app = createApp(readConfig({ DISPATCHER_ADMIN_KEY: ADMIN_KEY }), db, log);
+  const app = createApp(readConfig({ DISPATCHER_ADMIN_KEY: ADMIN_KEY, DISPATCHER_LOOP_DELAY_MAX_MS: "0" }), db, log);
   const url = await app.http.listen({ host: "127.0.0.1", port: 0 });
   onTestFinished(async () => {
     await app.http.close();
@@ -61,15 +62,26 @@ test("GET / greets byte for byte", async () => {
 });
 
 test("GET /health is 200 with a database and 503 without one", async () => {
-  const { url } = await listen();
+  const { url, app: swept } = await listen();
+  await sweepOnce(swept.dependencies);
   const up = await fetch(`${url}/health`);
   expect(up.status).toBe(200);
-  expect(await up.json()).toMatchObject({ status: "ok", database: { status: "ok" } });
+  expect(await up.json()).toMatchObject({
+    status: "ok",
+    database: { status: "ok", message: null },
+    migrations: { status: "ok", newest: expect.stringMatching(/^\d{4}_/) },
+    sweeps: { status: "ok", sweptMsAgo: expect.any(Number) },
+    view: { candidates: 0, queues: 0, ageMs: null },
+  });
 
   const { url: lonely } = await listen("postgres://nobody@127.0.0.1:1/nothing");
   const down = await fetch(`${lonely}/health`);
   expect(down.status).toBe(503);
   expect(await down.json()).toMatchObject({ status: "unavailable", database: { status: "unavailable" } });
+  expect((await fetch(`${lonely}/health/ready`)).status).toBe(503);
+  const live = await fetch(`${lonely}/health/live`);
+  expect(live.status).toBe(200);
+  expect(await live.json()).toMatchObject({ status: "ok" });
 });
 
 test("where the database is, and why it is away, is for the log and not for strangers", async () => {
@@ -216,7 +228,14 @@ test("a stop answers the calls that are under way", async () => {
   const call = fetch(`${url}/health`);
   await asked.promise;
   const closed = app.http.close();
-  health.resolve({ status: "ok", version: "0", database: { status: "ok", message: null } });
+  health.resolve({
+    status: "ok",
+    version: "0",
+    database: { status: "ok", message: null },
+    migrations: { status: "ok", newest: null },
+    sweeps: { status: "ok", sweptMsAgo: 0 },
+    view: { candidates: 0, queues: 0, ageMs: null },
+  });
   expect((await call).status).toBe(200);
   await closed;
 });

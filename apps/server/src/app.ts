@@ -1,16 +1,22 @@
 import { DispatcherError, DEFAULT_VETTING } from "@dispatcher/core";
-import type { TRPCError } from "@trpc/server";
 import { fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyTRPCPluginOptions } from "@trpc/server/adapters/fastify";
-import Fastify from "fastify";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ServerConfig } from "./config.ts";
 import type { Database } from "./db/database.ts";
 import type { Log } from "./log.ts";
+import { TRPC_PREFIX } from "./http/calls.ts";
+import { noteFailure, registerCallCount } from "./http/count-calls.ts";
+import { createHttp } from "./http/create-http.ts";
+import type { Load } from "./http/load.ts";
+import { createMetrics } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import { networkOf } from "./network.ts";
 import { registerRest } from "./rest/index.ts";
 import { bearerOf } from "./router/bearer.ts";
-import { directCalls, directUrlOf } from "./router/direct-calls.ts";
+import { directCalls } from "./router/direct-calls.ts";
+import type { LogRefusal } from "./router/direct-calls.ts";
+import { registerMetrics } from "./rest/metrics.ts";
 import { appRouter } from "./router/index.ts";
 import type { AppRouter } from "./router/index.ts";
 import { toDispatcherError, toTrpcError } from "./router/trpc.ts";
@@ -21,28 +27,31 @@ import type { Dependencies } from "./services/dependencies.ts";
 import { createServices } from "./services/index.ts";
 import type { Services } from "./services/index.ts";
 import { shownOutside } from "./shown-outside.ts";
-
-/** A page of an inventory and three thousand reports fit; much more is no honest node. */
-const BODY_MAX_BYTES = 16 * 2 ** 20;
+import { withTraces } from "./telemetry.ts";
+import type { Tracing } from "./telemetry.ts";
 
 export type App = {
   readonly http: FastifyInstance;
   readonly services: Services;
   readonly dependencies: Dependencies;
+  readonly load: Load;
+  readonly metrics: Metrics;
 };
 
 /** Join the parts: services on a database, and the doors over them. Listens nowhere yet; no globals. */
-export function createApp(config: ServerConfig, db: Database, log: Log, random: () => number = Math.random): App {
-  const dependencies = assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random });
+export function createApp(
+  config: ServerConfig,
+  db: Database,
+  log: Log,
+  { random = Math.random, tracing = null }: { readonly random?: () => number; readonly tracing?: Tracing | null } = {},
+): App {
+  const counted = createMetrics();
+  const metrics = tracing === null ? counted : withTraces(counted, tracing);
+  const dependencies = assembleDependencies({ db, config, log, vetting: DEFAULT_VETTING, random, metrics });
   const services = createServices(dependencies);
-  const http = Fastify({
-    bodyLimit: BODY_MAX_BYTES,
-    // A caller that sends its request more slowly than this is cut off, so that slow callers cannot fill the server.
-    requestTimeout: 60_000,
-    routerOptions: { maxParamLength: 5000 },
-    logger: false,
-    rewriteUrl: (request) => directUrlOf(request) ?? request.url ?? "/",
-  });
+  const shell = createHttp(config, log, random);
+  const { http, limits, load } = shell;
+  registerCallCount(http, metrics, tracing);
 
   // Streams have no end of their own: without this a server that stops would wait for them.
   http.addHook("preClose", () => Promise.resolve(services.closeFeed()));
@@ -50,19 +59,24 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
   const createContext = async ({ req }: { readonly req: FastifyRequest }): Promise<Context> => {
     // Read at once: a caller that hangs up meanwhile takes its address along.
     const network = networkOf(req.ip);
+    const { caller } = req;
     let actor: Actor;
     try {
       actor = await services.authenticate(bearerOf(req.headers.authorization));
     } catch (error) {
+      if (error instanceof DispatcherError && error.code === "KEY_INVALID") limits.blame(caller, performance.now());
       if (error instanceof DispatcherError) throw toTrpcError(error);
       throw error;
     }
-    return { services, log, actor, network };
+    limits.know(caller);
+    req.actor = actor;
+    return { services, log: log.child({ requestId: req.id }), actor, network };
   };
 
   /** Failures inside procedures are logged where they are told apart; this is for what is not shown, or never reached one. */
-  const logRefusal = (error: TRPCError, path: string | undefined, context: Context | undefined): void => {
+  const logRefusal: LogRefusal = (error, { request, path, context }) => {
     const known = toDispatcherError(error);
+    noteFailure(request, path, known?.code ?? "INTERNAL");
     if (known !== null && shownOutside(known) !== known) {
       log.warn({ event: "request.refused", procedure: path, code: known.code }, known.detail);
       return;
@@ -77,14 +91,15 @@ export function createApp(config: ServerConfig, db: Database, log: Log, random: 
   };
 
   void http.register(fastifyTRPCPlugin, {
-    prefix: "/trpc",
+    prefix: TRPC_PREFIX,
     trpcOptions: {
       router: appRouter,
       createContext,
-      onError: ({ error, path, ctx }) => logRefusal(error, path, ctx),
+      onError: ({ error, path, ctx, req }) => logRefusal(error, { request: req, path, context: ctx }),
     } satisfies FastifyTRPCPluginOptions<AppRouter>["trpcOptions"],
   });
-  void http.register(directCalls, { createContext, logRefusal });
+  void http.register(directCalls, { prefix: TRPC_PREFIX, createContext, logRefusal });
   registerRest(http, { services, log });
-  return { http, services, dependencies };
+  registerMetrics(http, { config, services, metrics, shell });
+  return { http, services, dependencies, load, metrics };
 }

@@ -10,6 +10,7 @@ test("a server on one address says that one", () => {
     addresses: ["192.168.1.7:8001"],
     text: "Dispatcher listens on 192.168.1.7:8001",
   });
+  expect(describeListener([{ address: "::1", port: 8443, family: "" }], "https").url).toBe("https://[::1]:8443");
   expect(on("127.0.0.1", "::1")).toEqual({
     url: "http://127.0.0.1:8001",
     addresses: ["127.0.0.1:8001", "[::1]:8001"],

@@ -10,12 +10,12 @@ export type Listener = {
 };
 
 /** `bound`: one address, or several of the same port where the host is a name such as localhost. */
-export function describeListener(bound: readonly AddressInfo[]): Listener {
+export function describeListener(bound: readonly AddressInfo[], scheme: "http" | "https" = "http"): Listener {
   const addresses = bound.map(({ address, port }) => withPort(address, port));
   const wildcard = bound.find(({ address }) => address === "0.0.0.0" || address === "::");
   const [first] = bound;
   if (first === undefined) throw new Error("The server listens nowhere.");
-  const url = `http://${wildcard === undefined ? withPort(first.address, first.port) : `127.0.0.1:${wildcard.port}`}`;
+  const url = `${scheme}://${wildcard === undefined ? withPort(first.address, first.port) : `127.0.0.1:${wildcard.port}`}`;
   const where = `Dispatcher listens on ${addresses.join(" and ")}`;
   return {
     url,

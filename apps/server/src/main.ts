@@ -1,27 +1,38 @@
 import { DispatcherError, describeFailure } from "@dispatcher/core";
 import { createApp } from "./app.ts";
-import { describeSettings, readConfig } from "./config.ts";
+import { describeSettings, loadConfig, showConfig } from "./config.ts";
 import type { ServerConfig } from "./config.ts";
 import { describeListener } from "./listener.ts";
 import type { Listener } from "./listener.ts";
 import { createLog } from "./log.ts";
 import { openStorage } from "./storage.ts";
 import { runSweeps } from "./sweeps/sweep.ts";
+import { openTracing } from "./telemetry.ts";
 import { VERSION } from "./version.ts";
 
 const HELP = `Dispatcher server ${VERSION}: decides which volunteer saves which file.
 
-Usage: pnpm start
+Usage: pnpm start [--print-config]
 
-It is set up by the environment alone; each variable may be given as NAME_FILE, the path of a file with the value.
+It is set up by its environment and by a file ".env" in the working directory; the environment wins. Each setting may be
+given as NAME_FILE, the path of a file with the value. DISPATCHER_ENV_FILE names another file of settings, or none.
 
-${describeSettings()
-  .map(({ name, fallback, meaning }) => `  ${name}\n      ${meaning} (default: ${fallback})`)
-  .join("\n")}
+${[...Map.groupBy(describeSettings(), ({ section }) => section)]
+  .map(([section, settings]) =>
+    [
+      `${section}:`,
+      ...settings.map(
+        ({ name, fallback, allowed, meaning }) =>
+          `  ${name}\n      ${meaning}\n      ${allowed} (default: ${fallback})`,
+      ),
+    ].join("\n"),
+  )
+  .join("\n\n")}
 
 Examples:
   pnpm start                                          with a PostgreSQL of its own below ./.dispatcher
   DATABASE_URL=postgres://me@db/dispatcher pnpm start with yours
+  pnpm start --print-config                           show every setting and where it comes from, start nothing
 `;
 
 /** Calls under way are waited for so long when the server stops: longer than a call takes, shorter than a supervisor waits. */
@@ -42,7 +53,11 @@ async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): 
     }
     throw cause;
   }
-  return describeListener(app.http.addresses().filter((address) => typeof address === "object"));
+  const scheme = config.DISPATCHER_TLS_CERT_FILE === undefined ? "http" : "https";
+  return describeListener(
+    app.http.addresses().filter((address) => typeof address === "object"),
+    scheme,
+  );
 }
 
 /** For the person who starts a server for the first time; never shown again. */
@@ -65,13 +80,25 @@ async function serve(): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
   });
-  const config = readConfig(process.env);
-  const log = createLog({ level: config.LOG_LEVEL, isTerminal: process.stdout.isTTY, destination: process.stdout });
+  const { config, warnings } = loadConfig(process.env, process.cwd());
+  const log = createLog({
+    level: config.LOG_LEVEL,
+    isTerminal: process.stdout.isTTY,
+    destination: process.stdout,
+    secrets: [
+      config.DISPATCHER_ADMIN_KEY,
+      config.DISPATCHER_METRICS === "public" ? undefined : config.DISPATCHER_METRICS,
+    ],
+  });
+  for (const warning of warnings) log.warn({ event: "config.warning" }, warning);
   const stopped = stopSignal();
   const storage = await openStorage(config, log, "dispatcher server");
-  const app = createApp(config, storage.db, log);
+  const tracing = await openTracing(config, log);
   const sweeping = new AbortController();
+  let app: ReturnType<typeof createApp> | undefined;
   try {
+    app = createApp(config, storage.db, log, { tracing });
+    app.metrics.collectProcess();
     await app.services.checkIssuer();
     const { url, addresses, text } = await listen(app, config);
     // By itself and beside the log, which others may collect and keep.
@@ -85,9 +112,10 @@ async function serve(): Promise<void> {
     await sweeps;
   } finally {
     // Whoever is still not answered then never will be.
-    const cutOff = setTimeout(() => app.http.server.closeAllConnections(), STOP_PATIENCE_MS);
-    await app.http.close();
+    const cutOff = setTimeout(() => app?.http.server.closeAllConnections(), STOP_PATIENCE_MS);
+    await app?.http.close();
     clearTimeout(cutOff);
+    await tracing?.close();
     await storage.close();
   }
   log.info({ event: "server.stopped" }, "stopped");
@@ -98,12 +126,13 @@ if (argument === "--help" || argument === "-h") {
   process.stdout.write(HELP);
 } else if (argument === "--version") {
   process.stdout.write(`${VERSION}\n`);
-} else if (argument !== undefined) {
+} else if (argument !== undefined && (argument !== "--print-config" || more.length > 0)) {
   process.stderr.write(`USAGE: the server takes no argument "${[argument, ...more].join(" ")}". Run it with --help.\n`);
   process.exitCode = 64;
 } else {
   try {
-    await serve();
+    if (argument === undefined) await serve();
+    else process.stdout.write(showConfig(loadConfig(process.env, process.cwd())));
   } catch (error) {
     const { text, exitStatus } = describeFailure(error);
     process.stderr.write(`${text}\n`);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { networkOf } from "./network.ts";
+import { callerBlockOf, networkOf } from "./network.ts";
 
 test.each([
   ["203.0.113.77", "203.0.113.0/24"],
@@ -33,4 +33,14 @@ test.each([
 
 test("172.32.0.1 is public", () => {
   expect(networkOf("172.32.0.1")).toBe("172.32.0.0/24");
+});
+
+test("a caller without a key is its IPv4 address, or its /64 of IPv6", () => {
+  expect(callerBlockOf("192.0.2.7")).toBe("192.0.2.7");
+  expect(callerBlockOf("::ffff:192.0.2.7")).toBe("192.0.2.7");
+  expect(callerBlockOf("2001:db8:1:2:3:4:5:6")).toBe("2001:db8:1:2::/64");
+  expect(callerBlockOf("2001:DB8:1:2::9")).toBe("2001:db8:1:2::/64");
+  expect(callerBlockOf("fe80::1%eth0")).toBe("fe80:0:0:0::/64");
+  expect(callerBlockOf("::1")).toBe("0:0:0:0::/64");
+  expect(callerBlockOf(undefined)).toBe("unknown");
 });

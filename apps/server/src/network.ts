@@ -6,8 +6,7 @@ import { isIPv4, isIPv6 } from "node:net";
  */
 export function networkOf(address: string | undefined): string | null {
   if (address === undefined) return null;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  const plain = mapped ?? address.split("%")[0] ?? "";
+  const plain = withoutMapping(address);
   if (isIPv4(plain)) return networkOfV4(plain);
   return isIPv6(plain) ? networkOfV6(plain) : null;
 }
@@ -24,13 +23,33 @@ function networkOfV4(address: string): string | null {
   return isPrivate ? null : `${a}.${b}.${c}.0/24`;
 }
 
-function networkOfV6(address: string): string | null {
+/**
+ * What one caller without a key can be told by: an IPv4 address, and the /64 of an IPv6 one, in which a single machine has
+ * as many addresses as it likes. `unknown` where there is no address.
+ */
+export function callerBlockOf(address: string | undefined): string {
+  const plain = withoutMapping(address ?? "");
+  if (isIPv4(plain)) return plain;
+  return isIPv6(plain) ? `${groupsOfV6(plain).slice(0, 4).join(":")}::/64` : "unknown";
+}
+
+/** An IPv4 address as such, where it is written as an IPv6 one; without the zone of a link. */
+function withoutMapping(address: string): string {
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address.split("%")[0] ?? "";
+}
+
+/** All eight, in hex. */
+function groupsOfV6(address: string): readonly string[] {
   // URL writes every IPv6 address in its one shortest form.
   const [head = "", tail] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
   const groups = head.split(":").filter((group) => group !== "");
   const rest = (tail ?? "").split(":").filter((group) => group !== "");
   const missing = tail === undefined ? 0 : 8 - groups.length - rest.length;
-  const full = [...groups, ...Array<string>(missing).fill("0"), ...rest];
+  return [...groups, ...Array<string>(missing).fill("0"), ...rest];
+}
+
+function networkOfV6(address: string): string | null {
+  const full = groupsOfV6(address);
   const first = Number.parseInt(full[0] ?? "0", 16);
   const isLoopback = full.every((group, index) => group === (index === 7 ? "1" : "0"));
   const isPrivate = isLoopback || (first & 0xfe00) === 0xfc00 || (first & 0xffc0) === 0xfe80;

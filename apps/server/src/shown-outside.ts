@@ -4,11 +4,8 @@
  */
 import { DispatcherError } from "@dispatcher/core";
 import type { ErrorCode } from "@dispatcher/core";
-import type { z } from "zod";
 import type { Log } from "./log.ts";
-import type { SystemHealthOutput } from "./wire/stats.ts";
-
-type Health = z.output<typeof SystemHealthOutput>;
+import type { Health } from "./services/check-health.ts";
 
 const DETAIL = {
   CONFIG_INVALID: "The service is not set up for its database.",

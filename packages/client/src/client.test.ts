@@ -34,9 +34,9 @@ const good =
   };
 
 const refused =
-  (status: number, code: string): Answer =>
+  (status: number, code: string, details: Readonly<Record<string, number>> = { answer: 42 }): Answer =>
   (_request, response) => {
-    const dispatcher = { code, detail: `Test: ${code}.`, details: { answer: 42 } };
+    const dispatcher = { code, detail: `Test: ${code}.`, details };
     const json = { message: "told", code: -32000, data: { code: "X", httpStatus: status, dispatcher } };
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify({ error: { json } }));
@@ -82,6 +82,22 @@ test("after the last retry the failure is told", async () => {
   const client = createDispatcherClient({ url, retry: { baseMs: 0, retries: 2 } });
   await expect(client.stats.overview.query()).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
   expect(requests).toHaveLength(3);
+});
+
+test("a call that was refused for its number is sent again, whatever it does, when the server has said so", async () => {
+  const { url, requests } = await serve(refused(429, "RATE_LIMITED", { retryAfterMs: 1 }), good({ nodeId: "1" }));
+  const input = { joinToken: "x", name: "n", offeredBytes: 1, marginBytes: 0, schemes: [], agentVersion: "1.0.0" };
+  expect(await createDispatcherClient({ url, retry }).node.join.mutate(input)).toEqual({ nodeId: "1" });
+  expect(requests).toHaveLength(2);
+});
+
+test("a server that asks for a longer pause than the longest is not asked again", async () => {
+  const { url, requests } = await serve(refused(503, "OVERLOADED", { retryAfterMs: 5_001 }));
+  await expect(createDispatcherClient({ url, retry }).stats.overview.query()).rejects.toMatchObject({
+    code: "OVERLOADED",
+    details: { retryAfterMs: 5_001 },
+  });
+  expect(requests).toHaveLength(1);
 });
 
 test("a page that is not of a Dispatcher server is said to be none, without its text", async () => {

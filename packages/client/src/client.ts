@@ -11,7 +11,7 @@ import type { TRPCClient, TRPCUntypedClient } from "@trpc/client";
 import { EventSource } from "eventsource";
 import superjson from "superjson";
 import { fromWire, toDispatcherError } from "./errors.ts";
-import { DEFAULT_RETRY, isRepeatable, isWorthRetrying, pauseMs } from "./retry.ts";
+import { DEFAULT_RETRY, isRepeatable, isWorthRetrying, pauseMs, retryAfterMsOf, wasRefusedUnread } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
 import { iterate, subscribe } from "./subscribe.ts";
 import type { Observer, SubscribeOptions } from "./subscribe.ts";
@@ -131,8 +131,12 @@ export function createDispatcherClient(options: ClientOptions): DispatcherClient
       } catch (cause) {
         callOptions?.signal?.throwIfAborted();
         const error = toDispatcherError(cause, url);
-        if (attempt >= retry.retries || !isRepeatable(type, path) || !isWorthRetrying(error)) throw error;
-        await pause(pauseMs(attempt, retry, random), callOptions?.signal);
+        const isSafe = isRepeatable(type, path) || wasRefusedUnread(error);
+        if (attempt >= retry.retries || !isSafe || !isWorthRetrying(error)) throw error;
+        const askedMs = retryAfterMsOf(error);
+        // Whoever is told to wait longer than it is ready to wait is told so at once.
+        if (askedMs > retry.maxMs) throw error;
+        await pause(Math.max(askedMs, pauseMs(attempt, retry, random)), callOptions?.signal);
       }
     }
   };

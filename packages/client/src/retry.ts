@@ -6,7 +6,7 @@ export type RetryOptions = {
   readonly retries: number;
   /** Pause before the first retry, at most; it doubles with each. */
   readonly baseMs: number;
-  /** No pause is longer. */
+  /** No pause is longer; a server that asks for a longer one is not asked again. */
   readonly maxMs: number;
 };
 
@@ -58,4 +58,15 @@ export function pauseMs(attempt: number, { baseMs, maxMs }: RetryOptions, random
 /** Whether waiting and asking again may help. */
 export function isWorthRetrying(error: unknown): boolean {
   return error instanceof DispatcherError && error.isRetryable;
+}
+
+/** How long the server asks to wait; 0 where it says nothing. */
+export function retryAfterMsOf(error: unknown): number {
+  const asked = error instanceof DispatcherError ? error.details["retryAfterMs"] : undefined;
+  return typeof asked === "number" && asked > 0 ? asked : 0;
+}
+
+/** Whether the server has refused a call before it looked at what it says: nothing was done. */
+export function wasRefusedUnread(error: unknown): boolean {
+  return error instanceof DispatcherError && (error.code === "RATE_LIMITED" || error.code === "OVERLOADED");
 }

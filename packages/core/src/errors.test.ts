@@ -27,6 +27,9 @@ test("only what depends on the moment is retryable", () => {
     "DATABASE_UNAVAILABLE",
     "INTERNAL",
     "JWKS_UNAVAILABLE",
+    "OVERLOADED",
+    "RATE_LIMITED",
+    "REQUEST_TIMEOUT",
     "SERVER_UNREACHABLE",
     "STREAM_CUT",
   ]);

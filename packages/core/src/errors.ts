@@ -204,6 +204,16 @@ const ERRORS = {
     retryable: false,
     exit: "DATAERR",
   },
+  OVERLOADED: {
+    advice: "Wait for as long as the answer says and repeat the call as it was.",
+    retryable: true,
+    exit: "UNAVAILABLE",
+  },
+  PAYLOAD_TOO_LARGE: {
+    advice: "Send less at once: smaller pages, or fewer calls in a batch.",
+    retryable: false,
+    exit: "DATAERR",
+  },
   PORT_TAKEN: {
     advice: "Stop the program that uses it, or choose another with DISPATCHER_PORT.",
     retryable: false,
@@ -213,6 +223,16 @@ const ERRORS = {
     advice: "Check the name, and that client and server are of the same version.",
     retryable: false,
     exit: "USAGE",
+  },
+  RATE_LIMITED: {
+    advice: "Wait for as long as the answer says and repeat the call as it was.",
+    retryable: true,
+    exit: "UNAVAILABLE",
+  },
+  REQUEST_TIMEOUT: {
+    advice: "Send the whole request without pauses; the call may be repeated as it was.",
+    retryable: true,
+    exit: "UNAVAILABLE",
   },
   SERVER_UNREACHABLE: {
     advice: "Check the address and that the server runs; the call may be repeated as it was.",

@@ -71,7 +71,8 @@ const FOREIGN_SETTING =
 
 export function childEnvironment(env: Environment = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !FOREIGN_SETTING.test(name));
-  return { ...Object.fromEntries(inherited), ...env };
+  // Nor does a file of settings that lies in the working directory.
+  return { ...Object.fromEntries(inherited), DISPATCHER_ENV_FILE: "none", ...env };
 }
 
 export function startChild(program: Program, options: ChildOptions = {}): Child {

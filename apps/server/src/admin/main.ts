@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { DispatcherError, describeFailure } from "@dispatcher/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { readConfig } from "../config.ts";
+import { loadConfig } from "../config.ts";
 import type { ServerConfig } from "../config.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
@@ -52,7 +52,7 @@ type Opened = { readonly config: ServerConfig; readonly storage: Storage; readon
 
 /** Open the database, run one command on it, close again. */
 async function withStorage<Result>(run: (opened: Opened) => Promise<Result>): Promise<Result> {
-  const config = readConfig(process.env);
+  const { config } = loadConfig(process.env, process.cwd());
   // What people read goes to stdout as a whole; the log of a short command is its warnings, on stderr.
   const log = createLog({
     level: config.LOG_LEVEL === "DEBUG" ? "DEBUG" : "WARNING",

@@ -114,18 +114,33 @@ export class Database {
     }
   }
 
-  /** @throws DispatcherError DATABASE_UNAVAILABLE, CONFIG_INVALID (login) unless PostgreSQL answers within `withinMs` */
-  async ping(withinMs = 2_000): Promise<void> {
+  /**
+   * Ask something that has an answer at once, or never. The question may still be under way when this has given up.
+   * @throws DispatcherError DATABASE_UNAVAILABLE, CONFIG_INVALID (login) unless PostgreSQL answers `withinMs`
+   */
+  async askWithin<Answer>(withinMs: number, ask: (sql: Sql) => Promise<Answer>): Promise<Answer> {
     const patience = new AbortController();
     const tooLate = sleepFor(withinMs, undefined, { signal: patience.signal }).then(() => {
       throw unavailable(this.#where(), `no answer within ${withinMs} ms`);
     });
     tooLate.catch(() => {});
+    const answer = ask(this.sql);
+    answer.catch(() => {});
     try {
-      await Promise.race([this.sql`select 1`, tooLate]);
+      return await Promise.race([answer, tooLate]);
     } finally {
       patience.abort();
     }
+  }
+
+  /** @throws DispatcherError DATABASE_UNAVAILABLE, CONFIG_INVALID (login) unless PostgreSQL answers `withinMs` */
+  async ping(withinMs = 2_000): Promise<void> {
+    await this.askWithin(withinMs, (sql) => sql`select 1`);
+  }
+
+  /** Connections for transactions: those in use, how many wait for one, and how many there may be. */
+  get sessions(): { readonly busy: number; readonly waiting: number; readonly max: number } {
+    return this.#sessions.usage;
   }
 
   /** Let transactions end, for a few seconds, then close every connection. */
@@ -352,6 +367,10 @@ class Sessions {
     this.#open = open;
     this.#max = max;
     this.#where = where;
+  }
+
+  get usage(): { readonly busy: number; readonly waiting: number; readonly max: number } {
+    return { busy: this.#takenCount, waiting: this.#line.length, max: this.#max };
   }
 
   async take(): Promise<Link> {

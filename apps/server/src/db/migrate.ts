@@ -32,7 +32,7 @@ const LOCK = 0x4d69_6772;
  */
 export async function migrate(db: Database, { log, folder }: MigrateOptions): Promise<readonly string[]> {
   await db.transaction(refuseOldServer);
-  const migrations = await readMigrations(folder ?? join(import.meta.dirname, "migrations"));
+  const migrations = await readMigrations(folder ?? MIGRATIONS);
   const names: string[] = [];
   for (;;) {
     // A large table takes its time to change, and whoever waits for that waits as long.
@@ -50,6 +50,18 @@ async function refuseOldServer(sql: Sql): Promise<void> {
   const needed = Math.floor(SERVER_VERSION_MIN / 10_000);
   const detail = `DATABASE_URL points to PostgreSQL ${row.name}, and Dispatcher needs ${needed} or newer.`;
   throw new DispatcherError("CONFIG_INVALID", detail);
+}
+
+const MIGRATIONS = join(import.meta.dirname, "migrations");
+
+/** The newest migration that this code knows. */
+export async function newestMigration(): Promise<string> {
+  const newest =
+    (await readdir(MIGRATIONS))
+      .filter((file) => file.endsWith(".sql"))
+      .toSorted()
+      .at(-1) ?? "";
+  return newest.slice(0, -".sql".length);
 }
 
 async function readMigrations(folder: string): Promise<readonly Migration[]> {

@@ -234,6 +234,11 @@ async function startWorld(env: Readonly<Record<string, string>> = {}): Promise<W
     DISPATCHER_JWT_ISSUER: ISSUER,
     DISPATCHER_JWT_AUDIENCE: AUDIENCE,
     DISPATCHER_JWT_JWKS: join(folder, "jwks.json"),
+    // Two thousand calls of one address.
+    DISPATCHER_RATE_READS_PER_MINUTE: "0",
+    DISPATCHER_RATE_WRITES_PER_MINUTE: "0",
+    DISPATCHER_RATE_JOINS_PER_MINUTE: "0",
+    DISPATCHER_LOOP_DELAY_MAX_MS: "0",
     ...env,
   });
   const app = createApp(config, database.db, secrets.log);

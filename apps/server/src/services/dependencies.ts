@@ -2,6 +2,7 @@ import type { VettingRule } from "@dispatcher/core";
 import type { ServerConfig } from "../config.ts";
 import type { Database } from "../db/database.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import { Feeder } from "./feeder/feeder.ts";
 import { KnownLeases } from "./sync/known-leases.ts";
 
@@ -17,6 +18,8 @@ export type Dependencies = {
   readonly feeder: Feeder;
   /** What nodes have open, as this process knows it. */
   readonly knownLeases: KnownLeases;
+  /** Absent where nobody reads them: in the admin command. */
+  readonly metrics?: Metrics;
 };
 
 /** All of it, from what the process has opened. */

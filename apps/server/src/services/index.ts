@@ -7,6 +7,7 @@ import type { Caller } from "./assignment-calls.ts";
 import { pauseOrigin, setBudget } from "./change-origin.ts";
 import { changeDuty, unblockNode } from "./change-duty.ts";
 import { checkHealth } from "./check-health.ts";
+import type { Health } from "./check-health.ts";
 import { createJoinToken } from "./create-join-token.ts";
 import { createKey } from "./create-key.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -40,6 +41,8 @@ import { readLeaderboardShown } from "./read-leaderboard.ts";
 import { readThroughput } from "./read-throughput.ts";
 import { readVersion } from "./read-version.ts";
 import { reconcileInventory } from "./reconcile-inventory.ts";
+import { readMetrics } from "./read-metrics.ts";
+import { countGroup } from "./sync/count-group.ts";
 import { requeueAssets } from "./requeue-assets.ts";
 import { retireNode } from "./retire-node.ts";
 import { restoreAssets } from "./restore-assets.ts";
@@ -65,7 +68,12 @@ export function createServices(dependencies: Dependencies) {
     keyOf: ({ nodeId }: SyncCall) => nodeId,
     sizeMax: SYNCS_AT_ONCE,
     lanes: SYNC_LANES,
-    run: (calls) => syncNodes(dependencies, calls),
+    run: async (calls) => {
+      const beganAtMs = performance.now();
+      const replies = await syncNodes(dependencies, calls);
+      dependencies.metrics?.groupSynced(countGroup(calls, replies, performance.now() - beganAtMs));
+      return replies;
+    },
   });
   let seekers = 0;
   const find = createGroup<Sought, Found>({
@@ -75,6 +83,7 @@ export function createServices(dependencies: Dependencies) {
     lanes: SYNC_LANES,
     run: (sought) => findSought(dependencies, sought),
   });
+  let health: Promise<Health> | null = null;
   const keyUse = new KeyUse(dependencies);
   const issuer = createIssuer(dependencies);
   const authentication = {
@@ -88,7 +97,8 @@ export function createServices(dependencies: Dependencies) {
     authenticate: (key: string | null) => authenticate(dependencies, key, authentication),
     checkIssuer: async () => issuer?.check(),
     changeDuty: (...rest: Rest<typeof changeDuty>) => changeDuty(dependencies, ...rest),
-    checkHealth: () => checkHealth(dependencies),
+    // Probes of anybody, as often as they like: those who ask at once are one.
+    checkHealth: () => (health ??= checkHealth(dependencies).finally(() => (health = null))),
     createJoinToken: (...rest: Rest<typeof createJoinToken>) => createJoinToken(dependencies, ...rest),
     createKey: (...rest: Rest<typeof createKey>) => createKey(dependencies, ...rest),
     explainAsset: (...rest: Rest<typeof explainAssetNow>) => explainAssetNow(dependencies, ...rest),
@@ -138,6 +148,7 @@ export function createServices(dependencies: Dependencies) {
     readOverview: () => overviews.readOverview(),
     readThroughput: (...rest: Rest<typeof readThroughput>) => readThroughput(dependencies, ...rest),
     readVersion: () => readVersion(dependencies),
+    readMetrics: () => readMetrics(dependencies),
     /** @throws DispatcherError NODE_RETIRED, KEY_INVALID, DATABASE_UNAVAILABLE */
     syncNode,
   };

@@ -38,8 +38,11 @@ export async function sweepOnce(
   const judging = hasMercy ? [] : [expireLeases, moveSilentNodes, retireLeft];
   const steps = [...judging, markEvacuations, renewStandings, keepEvents, countHours];
   for (const step of steps) {
-    while ((await step(dependencies, BATCH)) === BATCH) {
-      if (!(await goesOn())) return;
+    for (let done = BATCH; done === BATCH;) {
+      done = await step(dependencies, BATCH);
+      if (step === expireLeases) dependencies.metrics?.leasesExpired(done);
+      if (step === moveSilentNodes) dependencies.metrics?.nodesMoved(done);
+      if (done === BATCH && !(await goesOn())) return;
     }
   }
 }

@@ -45,10 +45,20 @@ export const StatsOverviewOutput = z.object({
   }),
 });
 
+/** `degraded`: the work goes on, and somebody should look. */
+const PartStatus = z.enum(["ok", "degraded", "unavailable"]);
+
 export const SystemHealthOutput = z.object({
-  status: z.enum(["ok", "unavailable"]),
+  /** `unavailable` as long as the service cannot do its work. */
+  status: PartStatus,
   version: z.string(),
   database: z.object({ status: z.enum(["ok", "unavailable"]), message: z.string().nullable() }),
+  /** The schema: `degraded` when a newer server has changed it, `unavailable` when it is not there. */
+  migrations: z.object({ status: PartStatus, newest: z.string().nullable() }),
+  /** Whether any server reclaims leases and judges silent nodes. */
+  sweeps: z.object({ status: PartStatus, sweptMsAgo: z.int().nullable() }),
+  /** What this server may give out, in memory. It hears of others' changes only when a node wants work. */
+  view: z.object({ candidates: z.int(), queues: z.int(), ageMs: z.int().nullable() }),
 });
 
 export const SystemVersionOutput = z.object({

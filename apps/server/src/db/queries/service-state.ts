@@ -52,3 +52,19 @@ export async function holdSweeping(
 export async function giveUpSweeping(sql: Sql, serverId: string): Promise<void> {
   await sql`update service_state set sweeper_until = '-infinity' where sweeper = ${serverId}`;
 }
+
+export type ServiceState = {
+  /** The newest migration that was applied. */
+  readonly migration: string;
+  /** Since the last sweep of any server. */
+  readonly sweptMsAgo: number;
+};
+
+/** What a health check asks, in one look at two small tables. */
+export async function readServiceState(sql: Sql): Promise<ServiceState> {
+  const [row] = await sql<[ServiceState]>`
+    select (select name from schema_migrations order by version desc limit 1) as migration,
+           greatest(0, extract(epoch from clock_timestamp() - alive_at) * 1000)::bigint as "sweptMsAgo"
+      from service_state`;
+  return row;
+}

@@ -48,6 +48,7 @@ import {
   readQueues,
 } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow, QueueId, QueuePlace, QueuedAsset } from "../../db/queries/standings.ts";
+import type { Metrics } from "../../metrics.ts";
 import { bytesToReserve, toHolders, urgencyFactsOf } from "../asset-standing.ts";
 import { originBudgetOf } from "../settings.ts";
 import { Queue } from "./queue.ts";
@@ -89,6 +90,7 @@ export type FeederParts = {
   readonly db: Database;
   readonly config: ServerConfig;
   readonly vetting: VettingRule;
+  readonly metrics?: Pick<Metrics, "roundEnded">;
 };
 
 /** A grant as decided, with the term it is to be written under. */
@@ -108,6 +110,14 @@ export type DecisionEnd = {
   lost: readonly TermedGrant[];
   /** It was rolled back, or nobody knows. */
   isUndone: boolean;
+};
+
+/** How much the view holds, for whoever watches. */
+export type FeederView = {
+  readonly candidates: number;
+  readonly queues: number;
+  /** Since it last heard of what others changed; it listens only when a node wants work. Null before the first time. */
+  readonly ageMs: number | null;
 };
 
 type Entry = {
@@ -205,7 +215,9 @@ export class Feeder {
       const { slots, retryAfterMs } = openSlots(origin, round.nowMs);
       this.#pool.setOrigin({ originId, slots: Math.min(slots, GRANTS_PER_ORIGIN_MAX), retryAfterMs });
     }
+    const beganAtMs = performance.now();
     const { grants, refusalByNode } = this.#pool.allocate(round);
+    this.#parts.metrics?.roundEnded(performance.now() - beganAtMs);
     const takenByOrigin = new Map<OriginId, number>();
     const termed = grants.map(({ nodeId, assetId, originId, source, reservedBytes }): TermedGrant => {
       const entry = this.#entries.get(assetId);
@@ -357,6 +369,11 @@ export class Feeder {
       lastNode: null,
       isAhead: false,
     });
+  }
+
+  get view(): FeederView {
+    const ageMs = this.#cursor === null ? null : Math.round(performance.now() - this.#polledAtMs);
+    return { candidates: this.#pool.size, queues: this.#queues.size, ageMs };
   }
 
   get #avoidMs(): number {

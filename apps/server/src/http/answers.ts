@@ -1,0 +1,116 @@
+/**
+ * How a request is answered that never reached a procedure or a route: in the shape its caller reads. Below `/trpc` that is
+ * tRPC's own error with our code; everywhere else problem details (RFC 9457).
+ */
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { DispatcherError } from "@dispatcher/core";
+import { getHTTPStatusCodeFromError } from "@trpc/server/http";
+import { getErrorShape } from "@trpc/server/shared";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Log } from "../log.ts";
+import { toTrpcError } from "../router/trpc.ts";
+import { ROUTER_CONFIG, isTrpc } from "./calls.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** The code that the request was refused with as a whole. */
+    refusedWith: DispatcherError["code"] | null;
+  }
+}
+
+/** Faults of Fastify's own that are not simply a malformed request. */
+type HttpFault = Error & { readonly statusCode?: number; readonly code?: string };
+
+export function registerAnswers(http: FastifyInstance, log: Log): void {
+  http.decorateRequest("refusedWith", null);
+
+  http.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split("?")[0];
+    return refuse(
+      request,
+      reply,
+      new DispatcherError("PROCEDURE_UNKNOWN", `There is nothing at ${request.method} ${path}.`),
+      404,
+    );
+  });
+
+  http.setErrorHandler(async (error: HttpFault, request, reply) => {
+    if (error instanceof DispatcherError) return refuse(request, reply, error);
+    const status = error.statusCode ?? 500;
+    if (error.code === "FST_ERR_CTP_BODY_TOO_LARGE") {
+      return refuse(request, reply, new DispatcherError("PAYLOAD_TOO_LARGE", "The body is too large."));
+    }
+    if (status < 500) return refuse(request, reply, unreadable(error), status);
+    log.error({ event: "request.failed", requestId: request.id, err: error }, "a request failed unexpectedly");
+    return refuse(request, reply, new DispatcherError("INTERNAL", "Something unexpected happened."));
+  });
+}
+
+export function unreadable({ message }: Error): DispatcherError {
+  return new DispatcherError("INPUT_INVALID", `The request could not be read: ${message.replace(/\.$/, "")}.`);
+}
+
+/** Answer a request with an error and nothing else. `retryAfterMs` among its details is told as a header as well. */
+export function refuse(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: DispatcherError,
+  status = getHTTPStatusCodeFromError(toTrpcError(error)),
+): FastifyReply {
+  request.refusedWith = error.code;
+  const { retryAfterMs } = error.details;
+  if (typeof retryAfterMs === "number") void reply.header("retry-after", Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  // Whoever sends too much would go on sending it, and be read to the end, if the connection stayed.
+  if (error.code === "PAYLOAD_TOO_LARGE") void reply.header("connection", "close");
+  void reply.code(status).header("cache-control", "no-store");
+  return isTrpc(request)
+    ? reply.type("application/json").send(JSON.stringify(trpcBody(error)))
+    : reply.type("application/problem+json").send(problem(status, error));
+}
+
+function trpcBody(error: DispatcherError): unknown {
+  const shape = getErrorShape({
+    config: ROUTER_CONFIG,
+    error: toTrpcError(error),
+    type: "unknown",
+    path: undefined,
+    input: undefined,
+    ctx: undefined,
+  });
+  return { error: ROUTER_CONFIG.transformer.output.serialize(shape) };
+}
+
+function problem(status: number, error: DispatcherError): Readonly<Record<string, unknown>> {
+  return { title: STATUS_CODES[status] ?? "Error", status, detail: error.message, code: error.code };
+}
+
+const CLIENT_FAULTS: Readonly<Record<string, { readonly status: number; readonly error: DispatcherError }>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    error: new DispatcherError("REQUEST_TIMEOUT", "The request did not arrive in time."),
+  },
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    error: new DispatcherError("PAYLOAD_TOO_LARGE", "The headers of the request are too large."),
+  },
+};
+const MALFORMED = {
+  status: 400,
+  error: new DispatcherError("INPUT_INVALID", "The request could not be read: it is no HTTP."),
+};
+
+/** Answers what was never a whole request, and closes the connection. */
+export function answerClientFault(fault: Error & { readonly code?: string }, socket: Socket): void {
+  if (fault.code === "ECONNRESET" || socket.destroyed) return;
+  // An answer that is under way already would be broken by another one.
+  if (socket.writable && socket.bytesWritten === 0) {
+    const { status, error } = CLIENT_FAULTS[fault.code ?? ""] ?? MALFORMED;
+    const body = JSON.stringify(problem(status, error));
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  }
+  socket.destroySoon();
+}

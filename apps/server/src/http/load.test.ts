@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { readConfig } from "../config.ts";
+import type { Call } from "./calls.ts";
+import { Load, watchLateness } from "./load.ts";
+
+const READ: Call = { name: "asset.list", callClass: "read" };
+const REPORT: Call = { name: "node.sync", callClass: "report" };
+const PROBE: Call = { name: "GET /health", callClass: "probe" };
+
+function aLoad(env: Readonly<Record<string, string>>): { readonly load: Load; late: (ms: number) => void } {
+  let latenessMs = 0;
+  const load = new Load(readConfig(env), { latenessMs: () => latenessMs, random: () => 0 });
+  return { load, late: (ms) => (latenessMs = ms) };
+}
+
+test("from half of the requests on only reports are taken, from all of them on none", () => {
+  const { load } = aLoad({ DISPATCHER_REQUESTS_MAX: "4" });
+  const taken = [1, 2, 3, 4, 5].map((requests) => {
+    load.requests = requests;
+    return [[READ], [REPORT], [REPORT, READ], [PROBE]].map((calls) => load.refusalMs(calls) === 0);
+  });
+  expect(taken).toEqual([
+    [true, true, true, true],
+    [true, true, true, true],
+    [false, true, false, true],
+    [false, true, false, true],
+    [false, false, false, true],
+  ]);
+});
+
+test("a process that is late takes reports alone, and none when it is four times as late", () => {
+  const { load, late } = aLoad({ DISPATCHER_LOOP_DELAY_MAX_MS: "100" });
+  const taken = [100, 101, 400, 401].map((ms) => {
+    late(ms);
+    return [[READ], [REPORT], [PROBE]].map((calls) => load.refusalMs(calls) === 0);
+  });
+  expect(taken).toEqual([
+    [true, true, true],
+    [false, true, true],
+    [false, true, true],
+    [false, false, true],
+  ]);
+});
+
+test("lateness may count for nothing", () => {
+  const { load, late } = aLoad({ DISPATCHER_LOOP_DELAY_MAX_MS: "0" });
+  late(60_000);
+  expect(load.refusalMs([READ])).toBe(0);
+});
+
+test("a process that did nothing else for a second was late", async () => {
+  const lateness = watchLateness();
+  try {
+    await expect
+      .poll(
+        () => {
+          const until = performance.now() + 1_000;
+          while (performance.now() < until);
+          return lateness.read();
+        },
+        { timeout: 30_000, interval: 1 },
+      )
+      .toBeGreaterThan(100);
+  } finally {
+    lateness.close();
+  }
+});
