@@ -20,6 +20,10 @@ export const SETTINGS = {
   DISPATCHER_QUOTA_MAX: "1000",
   DISPATCHER_HOST: "127.0.0.1",
   DISPATCHER_PORT: "0",
+  // All calls come from one address.
+  DISPATCHER_RATE_READS_PER_MINUTE: "0",
+  DISPATCHER_RATE_WRITES_PER_MINUTE: "0",
+  DISPATCHER_RATE_JOINS_PER_MINUTE: "0",
 } as const;
 
 export const config: ServerConfig = readConfig(SETTINGS);
