@@ -89,12 +89,16 @@ export class Rescue implements AsyncDisposable {
     if (exitCode !== 0) throw new Error(`The import ended with ${exitCode}: ${stderr}`);
   }
 
-  /** Join an agent of an operator of its own and start it. */
-  async addAgent(name: string, args: readonly string[] = []): Promise<StoryAgent> {
-    const made = await runAdmin(["token", "create", "--operator", name, "-o", "json"], {
+  async createJoinToken(operator: string): Promise<string> {
+    const made = await runAdmin(["token", "create", "--operator", operator, "-o", "json"], {
       database: { databaseUrl: this.databaseUrl },
     });
-    const { joinToken } = JSON.parse(made.stdout) as { joinToken: string };
+    return (JSON.parse(made.stdout) as { joinToken: string }).joinToken;
+  }
+
+  /** Join an agent of an operator of its own and start it. */
+  async addAgent(name: string, args: readonly string[] = []): Promise<StoryAgent> {
+    const joinToken = await this.createJoinToken(name);
     const home = join(this.folder, name);
     await joinAgent({ home, url: this.server.url, joinToken, name, capacity: "100MB" });
     const agent: StoryAgent = { home, name, process: await startAgent({ home, args, env: { LOG_LEVEL: "DEBUG" } }) };
