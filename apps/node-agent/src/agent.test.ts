@@ -122,6 +122,7 @@ function start(home: Home, server: PlayedServer, options: Partial<AgentOptions> 
       marginBytes: 0,
       concurrency: 2,
       patienceMs: 5000,
+      mayFetchPrivate: true,
       stopAfterMs: 10_000,
       pid: 1,
       log,

@@ -44,6 +44,8 @@ export type AgentOptions = {
   readonly concurrency: number;
   /** No byte for so long is a stall. */
   readonly patienceMs: number;
+  /** Origins in one's own network as well. */
+  readonly mayFetchPrivate: boolean;
   /** How long running fetches may go on when the agent is told to stop. */
   readonly stopAfterMs: number;
   readonly pid: number;
@@ -117,7 +119,7 @@ export async function runAgent(options: AgentOptions, stop: AbortSignal): Promis
 async function runLocked(options: AgentOptions, stop: AbortSignal): Promise<void> {
   const { home, node, log, patienceMs, concurrency, capacityBytes, marginBytes } = options;
   const parts = await recoverHome(home, log);
-  const dispatcher = createOriginDispatcher(patienceMs);
+  const dispatcher = createOriginDispatcher({ patienceMs, mayBePrivate: options.mayFetchPrivate });
   const agent = new Agent(options, parts, dispatcher);
   const statusServer = await serveStatus(home.socket, () => agent.status()).catch((error: unknown) => {
     log.warn({ event: "status.unavailable", err: error }, "The status command will not see this agent run.");

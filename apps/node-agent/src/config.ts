@@ -75,6 +75,12 @@ const SETTINGS = {
       .transform(Number),
   },
   patience: { variable: "DISPATCHER_AGENT_PATIENCE", flag: "--patience", fallback: "60s", shape: durationMs(1) },
+  privateOrigins: {
+    variable: "DISPATCHER_AGENT_PRIVATE_ORIGINS",
+    flag: "--private-origins",
+    fallback: "refuse",
+    shape: z.enum(["refuse", "allow"], "refuse or allow"),
+  },
   stopAfter: { variable: "DISPATCHER_AGENT_STOP_AFTER", flag: "--stop-after", fallback: "10s", shape: durationMs(0) },
   logLevel: {
     variable: "LOG_LEVEL",

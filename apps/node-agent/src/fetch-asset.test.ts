@@ -38,7 +38,7 @@ type Bench = AsyncDisposable & {
 
 async function aBench(): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), "fetch-asset-"));
-  const dispatcher = createOriginDispatcher(PATIENCE_MS);
+  const dispatcher = createOriginDispatcher({ patienceMs: PATIENCE_MS, mayBePrivate: true });
   const partialPath = join(folder, "1.part");
   const versions: Version[] = [];
   const progress: number[] = [];
@@ -551,4 +551,25 @@ test("a folder that is gone is a failure of the disk", async () => {
   await using origin = await anOrigin();
   const partialPath = join(bench.partialPath, "missing", "1.part");
   expect((await bench.fail({ url: `${origin.url}/data.csv`, partialPath })).code).toBe("DISK_ERROR");
+});
+
+test("an origin at a private address is refused unless that is allowed, by its address or its name", async () => {
+  await using origin = await startOrigin({ files: new Map([["data.csv", Buffer.from("abc")]]) });
+  await using bench = await aBench();
+  const publicOnly = createOriginDispatcher({ patienceMs: PATIENCE_MS, mayBePrivate: false });
+  try {
+    const tools = { dispatcher: publicOnly };
+    const failure = await bench.fail({ url: `${origin.url}/data.csv` }, tools);
+    expect([failure.code, failure.message]).toEqual([
+      "BAD_URL",
+      "127.0.0.1 is a private address. This agent fetches from the internet alone.",
+    ]);
+    const named = new URL("/data.csv", origin.url);
+    named.hostname = "localhost";
+    expect((await bench.fail({ url: named.href }, tools)).code).toBe("CONNECT_FAILED");
+    expect((await bench.fail({ url: `http://[::ffff:127.0.0.1]:${named.port}/data.csv` }, tools)).code).toBe("BAD_URL");
+  } finally {
+    await publicOnly.destroy();
+  }
+  expect(origin.requests).toEqual([]);
 });

@@ -6,10 +6,11 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { provesDigest } from "@dispatcher/core";
 import type { Computed, Declared } from "@dispatcher/core";
-import { Agent, errors, request } from "undici";
+import { Agent, buildConnector, errors, request } from "undici";
 import type { Dispatcher } from "undici";
 import { AssetFailure } from "./asset-failure.ts";
 import { PartialFile } from "./partial-file.ts";
+import { PrivateAddress, isPrivateAddress, lookupPublic } from "./private-address.ts";
 import { isHtml, readContentLength, readContentRange, readRetryAfter, readVersion } from "./response-headers.ts";
 import type { Headers, Version } from "./response-headers.ts";
 import { AGENT_VERSION } from "./version.ts";
@@ -61,17 +62,52 @@ export type Fetched = Computed & {
   readonly fetchedBytes: number;
 };
 
-/** Connections to origins, kept open between files. `patienceMs` without a byte is a stall. */
-export function createOriginDispatcher(
-  patienceMs: number,
-): Dispatcher & { close(): Promise<void>; destroy(): Promise<void> } {
+export type OriginAccess = {
+  /** No byte for so long is a stall. */
+  readonly patienceMs: number;
+  /** Origins in one's own network as well: for tests, and for those who keep one there. */
+  readonly mayBePrivate: boolean;
+};
+
+/** Connections to origins, kept open between files. */
+export function createOriginDispatcher({
+  patienceMs,
+  mayBePrivate,
+}: OriginAccess): Dispatcher & { close(): Promise<void>; destroy(): Promise<void> } {
+  const timeout = Math.min(patienceMs, CONNECT_TIMEOUT_MAX_MS);
   return new Agent({
-    connect: { timeout: Math.min(patienceMs, CONNECT_TIMEOUT_MAX_MS) },
+    connect: mayBePrivate ? { timeout } : connectPublic(timeout),
     headersTimeout: patienceMs,
     bodyTimeout: patienceMs,
     // HTTP/1.1 alone: one connection a fetch is what an origin's budget counts, and stalls are judged in one way.
     allowH2: false,
   });
+}
+
+/** At each connection, those of redirects too: the name's addresses, and the one that was connected to in the end. */
+function connectPublic(timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout, lookup: lookupPublic });
+  return (options, done) => {
+    const { hostname } = options;
+    // No name is looked up for an address.
+    if (isPrivateAddress(hostname)) {
+      done(new PrivateAddress(hostname, hostname), null);
+      return;
+    }
+    connect(options, (error, socket) => {
+      if (error !== null) {
+        done(error, null);
+        return;
+      }
+      const address = socket.remoteAddress ?? "";
+      if (!isPrivateAddress(address)) {
+        done(null, socket);
+        return;
+      }
+      socket.destroy();
+      done(new PrivateAddress(hostname, address), null);
+    });
+  };
 }
 
 /** @throws AssetFailure; what `ensureRoom` throws; the signal's reason. The partial file is kept in every case. */
@@ -411,6 +447,11 @@ const CUT_CODES: ReadonlySet<string> = new Set(["UND_ERR_SOCKET", "ECONNRESET", 
 function networkFailure(cause: unknown, phase: "headers" | "body"): unknown {
   if (cause instanceof errors.HTTPParserError && phase === "headers") {
     return new AssetFailure("ORIGIN_ERROR", "The origin does not speak HTTP.", { cause });
+  }
+  if (cause instanceof PrivateAddress) {
+    // An address in the catalog is everybody's; a name may have another one elsewhere.
+    const failure = cause.isNamed ? "CONNECT_FAILED" : "BAD_URL";
+    return new AssetFailure(failure, `${cause.message} This agent fetches from the internet alone.`, { cause });
   }
   const code = codeOf(cause);
   if (code === null) return cause;

@@ -46,7 +46,10 @@ async function join(flags: Flags): Promise<void> {
 
 async function run(flags: Flags): Promise<void> {
   const settings = readSettings(
-    { needed: ["home", "concurrency", "patience", "stopAfter", "logLevel"], optional: ["capacity", "margin"] },
+    {
+      needed: ["home", "concurrency", "patience", "privateOrigins", "stopAfter", "logLevel"],
+      optional: ["capacity", "margin"],
+    },
     sourcesOf(flags),
   );
   const home = homeAt(settings.home);
@@ -68,6 +71,7 @@ async function run(flags: Flags): Promise<void> {
       marginBytes: settings.margin ?? node.marginBytes,
       concurrency: settings.concurrency,
       patienceMs: settings.patience,
+      mayFetchPrivate: settings.privateOrigins === "allow",
       stopAfterMs: settings.stopAfter,
       pid: process.pid,
       log,
@@ -161,6 +165,10 @@ program
   .option("--capacity <size>", "offer so much instead of what was said at join (DISPATCHER_AGENT_CAPACITY)")
   .option("--margin <size>", "keep so much of it free (DISPATCHER_AGENT_MARGIN)")
   .option("--patience <time>", "no byte for so long is a stall (DISPATCHER_AGENT_PATIENCE; default: 60s)")
+  .option(
+    "--private-origins <what>",
+    "refuse or allow files from private addresses, such as those of your own network (DISPATCHER_AGENT_PRIVATE_ORIGINS; default: refuse)",
+  )
   .option(
     "--stop-after <time>",
     "how long a stop waits for running fetches (DISPATCHER_AGENT_STOP_AFTER; default: 10s)",

@@ -47,7 +47,9 @@ export type AgentOptions = {
 
 /** Start the agent of a home that has joined, and wait until it runs. After a kill, call it again: same home, same node. */
 export async function startAgent({ home, args = [], env = {}, signal }: AgentOptions): Promise<Child> {
-  const child = startChild("agent", { args: ["run", "--home", home, ...args], env });
+  // Origins of tests are on this machine.
+  const settings = { DISPATCHER_AGENT_PRIVATE_ORIGINS: "allow", ...env };
+  const child = startChild("agent", { args: ["run", "--home", home, ...args], env: settings });
   try {
     await child.waitForEvent("agent.started", signal === undefined ? {} : { signal });
     return child;
