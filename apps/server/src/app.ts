@@ -99,7 +99,7 @@ export function createApp(
     } satisfies FastifyTRPCPluginOptions<AppRouter>["trpcOptions"],
   });
   void http.register(directCalls, { prefix: TRPC_PREFIX, createContext, logRefusal });
-  registerRest(http, { services, log });
+  registerRest(http, { services, log, config, createContext, logRefusal });
   registerMetrics(http, { config, services, metrics, shell });
   return { http, services, dependencies, load, metrics };
 }

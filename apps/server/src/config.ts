@@ -292,7 +292,10 @@ const NODES = {
 };
 
 const MOCK = {
-  ENABLE_MOCK_MODE: setting(yesOrNo, false, "answer POST /mock_dispatch with made-up work"),
+  ENABLE_MOCK_MODE: optional(yesOrNo, "answer POST /mock_dispatch with made-up work", {
+    fallback: "true; false with NODE_ENV=production",
+  }),
+  NODE_ENV: optional(word, "production switches off what is for development alone"),
   MOCK_DATA_PATH: optional(aFile, "made-up work to answer with, JSON; none: that which comes with the server"),
 };
 

@@ -58,9 +58,10 @@ test("a server that starts for long is waited for, and that is told", { timeout:
   await writeFile(pidFile, [stand.pid, ...lines.slice(1)].join("\n"), { mode: 0o600 });
   await using owner = startOwner(folder.path);
   while (!owner.log().includes("Waiting for PostgreSQL (starting), 5 s so far.")) await sleep(20);
+  // First the file: once the process is gone, it may be another one's already.
+  await rm(pidFile);
   stand.kill();
   await once(stand, "exit");
-  await rm(pidFile, { force: true });
   expect(await owner.report).toMatchObject({ adopted: false });
   await owner.leave();
 });

@@ -27,6 +27,7 @@ test("only what depends on the moment is retryable", () => {
     "DATABASE_UNAVAILABLE",
     "INTERNAL",
     "JWKS_UNAVAILABLE",
+    "NOTHING_FITS",
     "OVERLOADED",
     "RATE_LIMITED",
     "REQUEST_TIMEOUT",

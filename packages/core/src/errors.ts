@@ -179,6 +179,11 @@ const ERRORS = {
     retryable: false,
     exit: "DATAERR",
   },
+  MOCK_MODE_OFF: {
+    advice: "Start the server with ENABLE_MOCK_MODE=true, or call POST /dispatch for real work.",
+    retryable: false,
+    exit: "USAGE",
+  },
   NODE_NAME_TAKEN: {
     advice: "Choose another name for this node.",
     retryable: false,
@@ -193,6 +198,11 @@ const ERRORS = {
     advice: "List the nodes to find the right id.",
     retryable: false,
     exit: "DATAERR",
+  },
+  NOTHING_FITS: {
+    advice: "Ask again after the time given in Retry-After, or offer more space.",
+    retryable: true,
+    exit: "UNAVAILABLE",
   },
   NOT_JOINED: {
     advice: "Run the join command first, with the join token your coordinator gave you.",
@@ -233,6 +243,11 @@ const ERRORS = {
     advice: "Send the whole request without pauses; the call may be repeated as it was.",
     retryable: true,
     exit: "UNAVAILABLE",
+  },
+  RESCUE_UNPROVEN: {
+    advice: "Send the SHA-256 of the stored file as sha256, and its length as size_bytes, with the asset.",
+    retryable: false,
+    exit: "DATAERR",
   },
   SERVER_UNREACHABLE: {
     advice: "Check the address and that the server runs; the call may be repeated as it was.",

@@ -11,6 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Log } from "../log.ts";
 import { toTrpcError } from "../router/trpc.ts";
 import { ROUTER_CONFIG, isTrpc } from "./calls.ts";
+import { PROBLEM_TYPE, problemOf, unreadable } from "./problem.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -26,13 +27,12 @@ export function registerAnswers(http: FastifyInstance, log: Log): void {
   http.decorateRequest("refusedWith", null);
 
   http.setNotFoundHandler(async (request, reply) => {
-    const path = request.url.split("?")[0];
-    return refuse(
-      request,
-      reply,
-      new DispatcherError("PROCEDURE_UNKNOWN", `There is nothing at ${request.method} ${path}.`),
-      404,
-    );
+    const { method, url } = request;
+    const path = url.split("?")[0] ?? url;
+    const error = new DispatcherError("PROCEDURE_UNKNOWN", `There is nothing at ${method} ${path}.`);
+    const allowed = (["GET", "POST"] as const).filter((other) => http.hasRoute({ method: other, url: path }));
+    if (allowed.length === 0) return refuse(request, reply, error, 404);
+    return refuse(request, reply.header("allow", allowed.join(", ")), error, 405);
   });
 
   http.setErrorHandler(async (error: HttpFault, request, reply) => {
@@ -47,10 +47,6 @@ export function registerAnswers(http: FastifyInstance, log: Log): void {
   });
 }
 
-export function unreadable({ message }: Error): DispatcherError {
-  return new DispatcherError("INPUT_INVALID", `The request could not be read: ${message.replace(/\.$/, "")}.`);
-}
-
 /** Answer a request with an error and nothing else. `retryAfterMs` among its details is told as a header as well. */
 export function refuse(
   request: FastifyRequest,
@@ -61,12 +57,13 @@ export function refuse(
   request.refusedWith = error.code;
   const { retryAfterMs } = error.details;
   if (typeof retryAfterMs === "number") void reply.header("retry-after", Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  if (status === 401) void reply.header("www-authenticate", "Bearer");
   // Whoever sends too much would go on sending it, and be read to the end, if the connection stayed.
   if (error.code === "PAYLOAD_TOO_LARGE") void reply.header("connection", "close");
   void reply.code(status).header("cache-control", "no-store");
   return isTrpc(request)
     ? reply.type("application/json").send(JSON.stringify(trpcBody(error)))
-    : reply.type("application/problem+json").send(problem(status, error));
+    : reply.type(PROBLEM_TYPE).send(problemOf(error, status));
 }
 
 function trpcBody(error: DispatcherError): unknown {
@@ -79,10 +76,6 @@ function trpcBody(error: DispatcherError): unknown {
     ctx: undefined,
   });
   return { error: ROUTER_CONFIG.transformer.output.serialize(shape) };
-}
-
-function problem(status: number, error: DispatcherError): Readonly<Record<string, unknown>> {
-  return { title: STATUS_CODES[status] ?? "Error", status, detail: error.message, code: error.code };
 }
 
 const CLIENT_FAULTS: Readonly<Record<string, { readonly status: number; readonly error: DispatcherError }>> = {
@@ -106,7 +99,7 @@ export function answerClientFault(fault: Error & { readonly code?: string }, soc
   // An answer that is under way already would be broken by another one.
   if (socket.writable && socket.bytesWritten === 0) {
     const { status, error } = CLIENT_FAULTS[fault.code ?? ""] ?? MALFORMED;
-    const body = JSON.stringify(problem(status, error));
+    const body = JSON.stringify(problemOf(error, status));
     socket.write(
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

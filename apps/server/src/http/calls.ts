@@ -82,6 +82,11 @@ function decode(path: string): string {
   }
 }
 
+/** How calls of a procedure are limited, by whatever door. */
+export function classOfCall(name: string): CallClass {
+  return classOfProcedure(name, TYPES.get(name) ?? "");
+}
+
 function classOfProcedure(name: string, type: string): CallClass {
   if (REPORTS.has(name)) return "report";
   if (JOINS.has(name)) return "join";

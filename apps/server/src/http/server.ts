@@ -8,7 +8,8 @@ import Fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 import type { ServerConfig } from "../config.ts";
 import type { Log } from "../log.ts";
-import { answerClientFault, refuse, unreadable } from "./answers.ts";
+import { answerClientFault, refuse } from "./answers.ts";
+import { unreadable } from "./problem.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 
 /** Longer than agents pause between syncs, so that they need no new connection for each. */

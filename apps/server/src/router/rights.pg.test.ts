@@ -333,7 +333,7 @@ async function makeTokens(file: string): Promise<readonly Caller[]> {
     { name: "a token of its operator", key: await sign(es, { role: "operator", operator: "ada" }), is: "own" },
     { name: "a token of another operator", key: await sign(rs, { role: "operator", operator: "ben" }), is: "other" },
     { name: "a token of a viewer", key: await sign(rs, { role: "viewer" }), is: "viewer" },
-    { name: "a token just over, by a wrong clock", key: await sign(ed, { exp: nowS - 5 }), is: "admin" },
+    { name: "a token that begins in a moment, by a wrong clock", key: await sign(ed, { nbf: nowS + 5 }), is: "admin" },
     { name: "an expired token", key: await sign(ed, { exp: nowS - 60 }), is: "KEY_EXPIRED" },
     { name: "a token of another issuer", key: await sign(ed, { iss: "https://evil.example" }), is: "KEY_INVALID" },
     { name: "a token for another audience", key: await sign(ed, { aud: "bakery" }), is: "KEY_INVALID" },

@@ -40,12 +40,15 @@ const TRPC_CODE: Partial<Record<ErrorCode, TRPCError["code"]>> = {
   LEASE_ENDED: "CONFLICT",
   LEASE_TERM_STALE: "CONFLICT",
   LEDGER_EXCEEDED: "CONFLICT",
+  MOCK_MODE_OFF: "NOT_FOUND",
   NODE_NAME_TAKEN: "CONFLICT",
   NODE_RETIRED: "FORBIDDEN",
   NODE_UNKNOWN: "NOT_FOUND",
+  NOTHING_FITS: "UNPROCESSABLE_CONTENT",
   ORIGIN_UNKNOWN: "NOT_FOUND",
   OVERLOADED: "SERVICE_UNAVAILABLE",
   PAYLOAD_TOO_LARGE: "PAYLOAD_TOO_LARGE",
+  PROCEDURE_UNKNOWN: "NOT_FOUND",
   RATE_LIMITED: "TOO_MANY_REQUESTS",
   REQUEST_TIMEOUT: "TIMEOUT",
   STREAM_CUT: "SERVICE_UNAVAILABLE",
@@ -78,19 +81,29 @@ export function toDispatcherError(error: TRPCError): DispatcherError | null {
   return null;
 }
 
-const t = initTRPC.context<Context>().create({
-  transformer: superjson,
-  // A line every so often keeps proxies from closing a stream in which nothing happens, and shows listeners that it lives.
-  sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 45_000 } },
-  errorFormatter({ shape, error }) {
-    const known = shownOutside(
-      toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened."),
-    );
-    const { stack: _, ...data } = shape.data;
-    const dispatcher: WireError = { code: known.code, detail: known.detail, details: known.details };
-    return { ...shape, message: known.message, data: { ...data, dispatcher } };
-  },
-});
+/** What REST tells of a procedure. All of it may be missing: its docstring says the same, and the builder who may call it. */
+export type ProcedureMeta = {
+  readonly summary?: string;
+  readonly description?: string;
+  readonly rights?: "anyone" | "reader" | "node" | "operator" | "admin" | "key";
+};
+
+const t = initTRPC
+  .context<Context>()
+  .meta<ProcedureMeta>()
+  .create({
+    transformer: superjson,
+    // A line every so often keeps proxies from closing a stream in which nothing happens, and shows listeners that it lives.
+    sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 45_000 } },
+    errorFormatter({ shape, error }) {
+      const known = shownOutside(
+        toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened."),
+      );
+      const { stack: _, ...data } = shape.data;
+      const dispatcher: WireError = { code: known.code, detail: known.detail, details: known.details };
+      return { ...shape, message: known.message, data: { ...data, dispatcher } };
+    },
+  });
 
 /** Gives an expected failure its HTTP answer; a bug is logged with its cause and stays inside. */
 const withErrors = t.middleware(async ({ ctx, path, next }) => {
@@ -111,23 +124,23 @@ export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /** Anyone may call it. */
-export const publicProcedure = t.procedure.use(withErrors);
+export const publicProcedure = t.procedure.meta({ rights: "anyone" }).use(withErrors);
 
 /** Anyone may call it, unless reading is for those with a key alone (`DISPATCHER_PUBLIC_READ=off`). */
-export const readerProcedure = publicProcedure.use(({ ctx, next }) => {
+export const readerProcedure = publicProcedure.meta({ rights: "reader" }).use(({ ctx, next }) => {
   if (!ctx.services.mayRead(ctx.actor)) throw new DispatcherError("KEY_MISSING", "Reading needs a key here.");
   return next();
 });
 
 /** A node calls it, for itself: `ctx.nodeId` is the one its key belongs to. */
-export const nodeProcedure = publicProcedure.use(({ ctx, next }) => {
+export const nodeProcedure = publicProcedure.meta({ rights: "node" }).use(({ ctx, next }) => {
   if (ctx.actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs a node's key.");
   if (ctx.actor.kind !== "node") throw new DispatcherError("FORBIDDEN", "Only a node may make this call, for itself.");
   return next({ ctx: { nodeId: ctx.actor.nodeId } });
 });
 
 /** An operator calls it for what is its own, `ctx.operatorId`; or an administrator for what is anybody's, null. */
-export const operatorProcedure = publicProcedure.use(({ ctx, next }) => {
+export const operatorProcedure = publicProcedure.meta({ rights: "operator" }).use(({ ctx, next }) => {
   const { actor } = ctx;
   if (actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs an operator's or admin key.");
   if (actor.kind !== "admin" && actor.kind !== "operator") {
@@ -137,7 +150,7 @@ export const operatorProcedure = publicProcedure.use(({ ctx, next }) => {
 });
 
 /** A coordinator calls it: with an admin key, or from inside the process. */
-export const adminProcedure = publicProcedure.use(({ ctx, next }) => {
+export const adminProcedure = publicProcedure.meta({ rights: "admin" }).use(({ ctx, next }) => {
   const { actor } = ctx;
   if (actor.kind === "anyone") throw new DispatcherError("KEY_MISSING", "This call needs an admin key.");
   if (actor.kind !== "admin") throw new DispatcherError("FORBIDDEN", "Only an administrator may make this call.");

@@ -20,6 +20,14 @@ export type Claim = {
   readonly wants: number;
   /** Bytes that its open leases have still to bring. */
   readonly openBytes: number;
+  readonly leaseFloor?: LeaseFloor | undefined;
+};
+
+/** For a node that tells no progress, by which leases are renewed: its leases last so long at least, and at this rate. */
+export type LeaseFloor = {
+  readonly minMs: number;
+  /** Taken for its rate while that has not been measured. */
+  readonly rateBytesPerS: number;
 };
 
 export type Granted = {
@@ -156,7 +164,10 @@ export function admitGrants(
     nowMs,
   }: {
     readonly origins: ReadonlyMap<OriginId, Origin> | null;
-    readonly nodes: ReadonlyMap<NodeId, Pick<Asker, "ledger" | "operatorId" | "rateBytesPerS">>;
+    readonly nodes: ReadonlyMap<
+      NodeId,
+      Pick<Asker, "ledger" | "operatorId" | "rateBytesPerS"> & Pick<Claim, "leaseFloor">
+    >;
     readonly nowMs: number;
   },
 ): readonly NewAssignment[] {
@@ -172,9 +183,11 @@ export function admitGrants(
     if (node === undefined || open === 0 || reservedBytes > room) return [];
     slots?.set(originId, open - 1);
     roomByNode.set(nodeId, room - reservedBytes);
-    const lengthMs = leaseLengthMs({ bytesLeft: asset.sizeBytes, rateBytesPerS: node.rateBytesPerS }, times);
+    const { operatorId, leaseFloor } = node;
+    const minMs = Math.min(times.capMs, Math.max(times.minMs, leaseFloor?.minMs ?? 0));
+    const rateBytesPerS = node.rateBytesPerS ?? leaseFloor?.rateBytesPerS ?? null;
+    const lengthMs = leaseLengthMs({ bytesLeft: asset.sizeBytes, rateBytesPerS }, { ...times, minMs });
     const expiresAtMs = Math.round(nowMs + lengthMs);
-    const { operatorId } = node;
     return [{ assetId, nodeId, originId, reservedBytes, operatorId, term, expiresAtMs, asset, factsVersion, after }];
   });
 }
@@ -228,7 +241,9 @@ async function runRound(dependencies: Dependencies, claims: readonly Claim[]): P
       end.decided = decision.grants;
       const originIds = decision.grants.map((grant) => grant.originId);
       const origins = view.isFirst ? null : await readOriginsInView(dependencies, sql, originIds, view);
-      const askerById = new Map(askers.map((asker) => [asker.nodeId, asker]));
+      const askerById = new Map(
+        askers.map((asker) => [asker.nodeId, { ...asker, leaseFloor: claimByNode.get(asker.nodeId)?.leaseFloor }]),
+      );
       const admitted = admitGrants(dependencies, decision.grants, { origins, nodes: askerById, nowMs });
       const grants = await insertAssignments(sql, admitted, nowMs);
       const grantsByNode = Map.groupBy(grants, (grant) => grant.nodeId);

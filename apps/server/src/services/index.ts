@@ -11,6 +11,7 @@ import type { Health } from "./check-health.ts";
 import { createJoinToken } from "./create-join-token.ts";
 import { createKey } from "./create-key.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { dispatchAssets } from "./dispatch-assets.ts";
 import { explainAssetNow } from "./explain-asset.ts";
 import { EventFeed } from "./event-feed.ts";
 import { followEvents } from "./follow-events.ts";
@@ -18,12 +19,14 @@ import { getNode } from "./get-node.ts";
 import { getAsset } from "./get-asset.ts";
 import { createGroup } from "./group.ts";
 import { importAssets } from "./import-assets.ts";
+import { joinByToken } from "./join-by-token.ts";
 import { joinNode } from "./join-node.ts";
 import { createIssuer } from "./jwt/issuer.ts";
 import { KeyUse } from "./key-use.ts";
 import { listJoinTokens } from "./list-join-tokens.ts";
 import { listKeys } from "./list-keys.ts";
 import { makeFirstAdminKey } from "./make-first-admin-key.ts";
+import { recordDownloads } from "./record-downloads.ts";
 import { revokeJoinToken } from "./revoke-join-token.ts";
 import { revokeKey } from "./revoke-key.ts";
 import { mayRead } from "./rights.ts";
@@ -101,6 +104,7 @@ export function createServices(dependencies: Dependencies) {
     checkHealth: () => (health ??= checkHealth(dependencies).finally(() => (health = null))),
     createJoinToken: (...rest: Rest<typeof createJoinToken>) => createJoinToken(dependencies, ...rest),
     createKey: (...rest: Rest<typeof createKey>) => createKey(dependencies, ...rest),
+    dispatchAssets: (node: Parameters<typeof dispatchAssets>[2]) => dispatchAssets(dependencies, syncNode, node),
     explainAsset: (...rest: Rest<typeof explainAssetNow>) => explainAssetNow(dependencies, ...rest),
     claimAssignments: (caller: Omit<Caller, "syncNode">, input: Parameters<typeof claimAssignments>[2]) =>
       claimAssignments(dependencies, { ...caller, syncNode }, input),
@@ -118,6 +122,7 @@ export function createServices(dependencies: Dependencies) {
     getOrigin: (...rest: Rest<typeof getOrigin>) => getOrigin(dependencies, ...rest),
     giveBack: (...rest: Rest<typeof giveBack>) => giveBack(dependencies, ...rest),
     importAssets: (...rest: Rest<typeof importAssets>) => importAssets(dependencies, ...rest),
+    joinByToken: (...rest: Rest<typeof joinByToken>) => joinByToken(dependencies, ...rest),
     joinNode: (...rest: Rest<typeof joinNode>) => joinNode(dependencies, ...rest),
     leaveNode: (...rest: Rest<typeof leaveNode>) => leaveNode(dependencies, ...rest),
     listAssets: (...rest: Rest<typeof listAssets>) => listAssets(dependencies, ...rest),
@@ -126,6 +131,7 @@ export function createServices(dependencies: Dependencies) {
     listNodes: (...rest: Rest<typeof listNodes>) => listNodes(dependencies, ...rest),
     makeFirstAdminKey: () => makeFirstAdminKey(dependencies),
     mayRead: (actor: Actor) => mayRead(dependencies, actor),
+    recordDownloads: (call: Parameters<typeof recordDownloads>[2]) => recordDownloads(dependencies, syncNode, call),
     revokeJoinToken: (...rest: Rest<typeof revokeJoinToken>) => revokeJoinToken(dependencies, ...rest),
     revokeKey: (...rest: Rest<typeof revokeKey>) => revokeKey(dependencies, ...rest),
     listEvents: (...rest: Rest<typeof listEvents>) => listEvents(dependencies, ...rest),

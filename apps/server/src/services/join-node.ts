@@ -8,17 +8,18 @@ import type { Dependencies } from "./dependencies.ts";
 import { hashSecret, newPrefixedSecret } from "./secrets.ts";
 
 /**
- * Take a node in. The token's use and the node are one transaction: a refused name costs no use.
+ * Take a node in. The token's use and the node are one transaction: a refused name costs no use. `description`, in the words
+ * of its volunteer, goes into the log of events.
  * @throws DispatcherError JOIN_TOKEN_INVALID, NODE_NAME_TAKEN, LEDGER_EXCEEDED (margin above offer)
  */
 export async function joinNode(
   { db, config, log }: Dependencies,
   input: z.output<typeof NodeJoinInput>,
   network: string | null,
+  { key = newPrefixedSecret("dsp_node"), ...more }: { readonly key?: string; readonly description?: string } = {},
 ): Promise<z.output<typeof NodeJoinOutput>> {
   const { name, offeredBytes, marginBytes, agentVersion, schemes } = input;
   checkLedger({ offeredBytes, marginBytes, heldBytes: 0, reservedBytes: 0 });
-  const key = newPrefixedSecret("dsp_node");
   const joined = await db.transaction(async (sql) => {
     const token = await useJoinToken(sql, hashSecret(input.joinToken));
     if (token === null) {
@@ -41,7 +42,12 @@ export async function joinNode(
       });
     }
     await appendEvents(sql, [
-      { kind: "node.joined", actor: "node", nodeId, detail: { name, operator: token.operator, token: token.id } },
+      {
+        kind: "node.joined",
+        actor: "node",
+        nodeId,
+        detail: { name, operator: token.operator, token: token.id, ...more },
+      },
     ]);
     return { nodeId, operator: token.operator };
   });

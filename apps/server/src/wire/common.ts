@@ -46,13 +46,14 @@ export const Reason = storableText(500).optional();
 /** Where a page begins: the `next` of the one before. It is opaque. */
 export const Cursor = z.string().max(2000).optional();
 
-/** A name people read: one line, no control characters, 1 to 100 characters. */
+/** A name people read: one line, no control characters, 1 to 100 characters; half characters are mended as in texts. */
 export const Name = z
   .string()
   .trim()
   .min(1)
   .max(100)
-  .regex(/^[^\p{Cc}]*$/u, "no control characters");
+  .regex(/^[^\p{Cc}]*$/u, "no control characters")
+  .transform((text) => text.toWellFormed());
 
 export const DigestShape = z
   .object({ algorithm: z.enum(DIGEST_ALGORITHMS), hex: z.string().regex(/^[0-9a-f]{32,128}$/) })

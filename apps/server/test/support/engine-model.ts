@@ -407,7 +407,8 @@ export class Model {
     const away = input.open.filter((report) => this.#progress(nodeId, report, nowMs));
     const listed = new Set(input.open.map(({ assignmentId }) => assignmentId));
     for (const lease of this.openOf(nodeId)) {
-      if (lease.isSurplus && !listed.has(lease.id)) this.#end(lease, "cancelled", nowMs);
+      if (!lease.isSurplus || listed.has(lease.id)) continue;
+      this.#end(lease, lease.state === "granted" ? "cancelled" : "released", nowMs);
     }
     for (const [assetId, codes] of desk.failures) this.#settleFailures(assetId, codes, nowMs);
     for (const assetId of desk.copied) this.#weigh(assetId);
@@ -534,7 +535,8 @@ export class Model {
     if (typeof lease === "string") return false;
     if (!isOpenState(lease.state) || lease.expiresAtMs === null) return lease.state === "expired";
     const more = this.asset(lease.assetId).sizeBytes === null ? (report.wantBytes ?? 0) - lease.reservedBytes : 0;
-    if (lease.isSurplus && report.state === "waiting" && report.bytesDone === 0) return false;
+    const hasBegun = report.state === "running" || report.bytesDone > 0;
+    if (lease.isSurplus && (!hasBegun || this.asset(lease.assetId).state === "withdrawn")) return false;
     this.#see(lease.assetId, report.wantBytes ?? 0);
     const hasMore = report.bytesDone > lease.bytesDone;
     const renewedAtMs = Math.min(nowMs + SETTINGS.leaseMs, lease.grantedAtMs + SETTINGS.capMs);
@@ -755,6 +757,11 @@ export class Model {
     for (const id of assetIds) {
       this.#weigh(id);
       this.#setAsset(id, { isDue: false });
+      // They were granted by somebody who did not know it yet.
+      if (this.asset(id).state !== "withdrawn") continue;
+      for (const lease of this.leasesOfAsset(id)) {
+        if (isOpenState(lease.state)) this.#setLease(lease.id, { isSurplus: true });
+      }
     }
   }
 

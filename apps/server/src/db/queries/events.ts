@@ -7,6 +7,7 @@ export const EVENT_KINDS = [
   "node.moved",
   "node.synced",
   "node.granted",
+  "copies.told",
   "copies.reconciled",
   "leases.ended",
   "assets.imported",

@@ -24,13 +24,19 @@ import { lockAssets, readHolders } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
 import type { NodeSyncInput } from "../../wire/node.ts";
 import type { Dependencies } from "../dependencies.ts";
+import type { LeaseFloor } from "../grant-assignments.ts";
 import type { OriginChange } from "../origin-slots.ts";
 
 export type Input = z.output<typeof NodeSyncInput>;
 export type Open = Input["open"][number];
 
 /** What one node says. */
-export type SyncCall = { readonly nodeId: NodeId; readonly input: Input; readonly network: string | null };
+export type SyncCall = {
+  readonly nodeId: NodeId;
+  readonly input: Input;
+  readonly network: string | null;
+  readonly leaseFloor?: LeaseFloor;
+};
 
 /** What is read and changed. */
 export type Desk = {

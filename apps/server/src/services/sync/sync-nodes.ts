@@ -112,11 +112,12 @@ async function syncSpeakingNodes(
   await cancelSurplus(dependencies, [...new Set(heard.speakers.flatMap(({ late }) => [...late]))]);
   for (const speaker of heard.speakers) logReports(dependencies, speaker, heard);
 
+  const floorByNode = leaseFloorsOf(calls);
   const claims = heard.speakers.flatMap((speaker) =>
     claimOf(
       speaker,
       (written.openByNode.get(speaker.node.id) ?? []).map(({ assignment }) => assignment),
-    ),
+    ).map((claim) => ({ ...claim, leaseFloor: floorByNode.get(claim.nodeId) })),
   );
   // What nodes went on with took of their quota and room only now: they are asked about afterwards.
   const away = new Set(heard.speakers.filter((speaker) => speaker.away.length > 0).map(({ node }) => node.id));
@@ -161,6 +162,10 @@ async function grantLater(dependencies: Dependencies, claims: readonly Claim[]):
   }
 }
 
+function leaseFloorsOf(calls: readonly SyncCall[]): ReadonlyMap<NodeId, SyncCall["leaseFloor"]> {
+  return new Map(calls.map(({ nodeId, leaseFloor }) => [nodeId, leaseFloor]));
+}
+
 function notKnown(): DispatcherError {
   return new DispatcherError("KEY_INVALID", "This node is not known here any more.");
 }
@@ -190,6 +195,7 @@ async function commitSyncs(
   calls: readonly SyncCall[],
 ): Promise<{ group: Group | null; refused: ReadonlyMap<NodeId, DispatcherError>; readAtMs: number }> {
   const { db, feeder } = dependencies;
+  const floorByNode = leaseFloorsOf(calls);
   const wanted = calls.reduce((sum, { input }) => sum + input.wants, 0);
   if (wanted > 0) await feeder.prepare(wanted);
   const fleet = wanted > 0 ? await feeder.fleet() : null;
@@ -205,7 +211,7 @@ async function commitSyncs(
       const copied = await writeReports(sql, heard);
       decision ??= fleet === null ? NOTHING_DECIDED : await decideFor(dependencies, heard, fleet);
       end.decided = decision.grants;
-      const outcome = await writeDecision(dependencies, sql, heard, { decision, view });
+      const outcome = await writeDecision(dependencies, sql, heard, { decision, view, floorByNode });
       const lost = lostGrants(decision.grants, outcome.grants);
       end.lost = lost;
       return { group: { heard, copied, decision, lost, ...outcome }, refused: refusedNow };
@@ -240,7 +246,15 @@ async function writeDecision(
   dependencies: Dependencies,
   sql: Sql,
   heard: Heard,
-  { decision, view }: { readonly decision: Decision; readonly view: SlotView },
+  {
+    decision,
+    view,
+    floorByNode,
+  }: {
+    readonly decision: Decision;
+    readonly view: SlotView;
+    readonly floorByNode: ReturnType<typeof leaseFloorsOf>;
+  },
 ): Promise<Pick<Group, "origins" | "grants" | "originByAsset" | "written">> {
   const { desk, speakers } = heard;
   const { nowMs } = desk;
@@ -251,7 +265,7 @@ async function writeDecision(
   const nodes = new Map(
     speakers.map(({ node, ledger, rateBytesPerS }) => [
       node.id,
-      { ledger, rateBytesPerS, operatorId: node.operatorId },
+      { ledger, rateBytesPerS, operatorId: node.operatorId, leaseFloor: floorByNode.get(node.id) },
     ]),
   );
   const admitted = admitGrants(dependencies, decision.grants, { origins: read, nodes, nowMs });
