@@ -129,10 +129,14 @@ export class Rescue implements AsyncDisposable {
 
   /** Wait until `isThere` holds for an asset. */
   async waitForAsset(path: string, what: string, isThere: (asset: AssetRow) => boolean): Promise<AssetRow> {
-    return waitFor(`${path} to be ${what}`, async () => {
-      const asset = (await this.assets()).get(path);
-      return asset !== undefined && isThere(asset) ? asset : false;
-    });
+    return waitFor(
+      `${path} to be ${what}`,
+      async () => {
+        const asset = (await this.assets()).get(path);
+        return asset !== undefined && isThere(asset) ? asset : false;
+      },
+      { timeoutMs: 120_000 },
+    );
   }
 
   /** Wait until every asset has so many copies; a failure tells what became of the others. */
