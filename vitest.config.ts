@@ -2,8 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /**
  * Five projects, told apart by what a test needs: unit (nothing), pg (a real PostgreSQL), story (real processes), slow
- * (minutes of killing and restarting), chaos (a whole fleet, killed by chance for minutes: by hand, as one that is found
- * wanting is looked into with its seed).
+ * (minutes of killing and restarting), chaos (a whole fleet, killed by chance for minutes).
  */
 export default defineConfig({
   test: {
@@ -34,7 +33,7 @@ export default defineConfig({
           include: ["apps/*/test/**/*.test.ts"],
           exclude: ["**/*.slow.test.ts", "**/*.chaos.test.ts", "**/node_modules/**"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
-          testTimeout: 60_000,
+          testTimeout: 180_000,
           hookTimeout: 60_000,
         },
       },
