@@ -15,7 +15,7 @@ import { networkOf } from "./network.ts";
 import { registerRest } from "./rest/index.ts";
 import { bearerOf } from "./router/bearer.ts";
 import { directCalls } from "./router/direct-calls.ts";
-import type { LogRefusal } from "./router/direct-calls.ts";
+import type { LogRefusal } from "./router/call-procedure.ts";
 import { registerMetrics } from "./rest/metrics.ts";
 import { appRouter } from "./router/index.ts";
 import type { AppRouter } from "./router/index.ts";

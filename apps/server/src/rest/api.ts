@@ -1,21 +1,17 @@
 /** `/api/v1`: every procedure of the router over plain HTTP and JSON, with the same rights, checks and errors. */
-import { callTRPCProcedure, getTRPCErrorFromUnknown } from "@trpc/server";
 import { DispatcherError } from "@dispatcher/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { refuse } from "../http/answers.ts";
 import { classOfCall } from "../http/calls.ts";
-import type { LogRefusal } from "../router/direct-calls.ts";
-import { appRouter } from "../router/index.ts";
+import { callProcedure } from "../router/call-procedure.ts";
+import type { CallTools } from "../router/call-procedure.ts";
 import { toDispatcherError } from "../router/trpc.ts";
-import type { Context } from "../router/trpc.ts";
 import { shownOutside } from "../shown-outside.ts";
 import type { RestProcedure } from "./procedures.ts";
 import { readQuery } from "./read-query.ts";
 
-export type ApiOptions = {
+export type ApiOptions = CallTools & {
   readonly procedures: readonly RestProcedure[];
-  readonly createContext: (request: { readonly req: FastifyRequest }) => Promise<Context>;
-  readonly logRefusal: LogRefusal;
 };
 
 export function registerApi(http: FastifyInstance, { procedures, ...options }: ApiOptions): void {
@@ -34,29 +30,17 @@ function registerProcedure(
     url,
     config: { callClass: classOfCall(path) },
     handler: async (request, reply) => {
-      let context: Context | undefined;
-      const hungUp = new AbortController();
-      request.raw.once("close", () => {
-        if (!reply.sent) hungUp.abort();
+      const outcome = await callProcedure(request, reply, {
+        path,
+        type: kind,
+        readInput: () => readInput(request),
+        createContext,
+        logRefusal,
       });
-      try {
-        context = await createContext({ req: request });
-        const data: unknown = await callTRPCProcedure({
-          router: appRouter,
-          path,
-          type: kind,
-          ctx: context,
-          signal: hungUp.signal,
-          batchIndex: 0,
-          getRawInput: async () => readInput(request),
-        });
-        return await reply.type("application/json").send(JSON.stringify(data ?? null));
-      } catch (cause) {
-        const error = getTRPCErrorFromUnknown(cause);
-        logRefusal(error, { request, path, context });
-        const known = toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened.");
-        return refuse(request, reply, shownOutside(known));
-      }
+      if ("data" in outcome) return reply.type("application/json").send(JSON.stringify(outcome.data ?? null));
+      const { error } = outcome;
+      const known = toDispatcherError(error) ?? new DispatcherError("INTERNAL", "Something unexpected happened.");
+      return refuse(request, reply, shownOutside(known));
     },
   });
 }

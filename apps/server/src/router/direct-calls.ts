@@ -3,27 +3,20 @@
  * without the web Request, Response and streams that the adapter makes for each call, which cost more than a sync with
  * nothing to say. Only a plain single call goes this way; batches and everything else go through the adapter.
  */
-import { TRPCError, callTRPCProcedure, getTRPCErrorFromUnknown, getTRPCErrorShape } from "@trpc/server";
+import { TRPCError, getTRPCErrorShape } from "@trpc/server";
 import { fastifyRequestHandler } from "@trpc/server/adapters/fastify";
 import { getHTTPStatusCodeFromError } from "@trpc/server/http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { deserialize, serialize } from "superjson";
+import { callProcedure } from "./call-procedure.ts";
+import type { CallTools } from "./call-procedure.ts";
 import { appRouter } from "./index.ts";
-import type { Context } from "./trpc.ts";
 
 export const DIRECT_PATH = "node.sync";
 
-/** Called for each failure. */
-export type LogRefusal = (
-  error: TRPCError,
-  about: { readonly request: FastifyRequest; readonly path: string | undefined; readonly context: Context | undefined },
-) => void;
-
-export type DirectCallsOptions = {
+export type DirectCallsOptions = CallTools & {
   /** Where the router is found. */
   readonly prefix: string;
-  readonly createContext: (request: { readonly req: FastifyRequest }) => Promise<Context>;
-  readonly logRefusal: LogRefusal;
 };
 
 /** A Fastify plugin: it reads bodies as text, as the adapter does, which is parsed once and here. */
@@ -42,40 +35,26 @@ async function answer(
   reply: FastifyReply,
   { createContext, logRefusal }: DirectCallsOptions,
 ): Promise<FastifyReply> {
-  let context: Context | undefined;
-  const hungUp = new AbortController();
-  request.raw.once("close", () => {
-    if (!reply.sent) hungUp.abort();
+  const outcome = await callProcedure(request, reply, {
+    path: DIRECT_PATH,
+    type: "mutation",
+    readInput: () => readInput(request.body),
+    createContext,
+    logRefusal,
   });
-  try {
-    context = await createContext({ req: request });
-    const data: unknown = await callTRPCProcedure({
-      router: appRouter,
-      path: DIRECT_PATH,
-      type: "mutation",
-      ctx: context,
-      signal: hungUp.signal,
-      batchIndex: 0,
-      getRawInput: () => Promise.resolve(readInput(request.body)),
-    });
-    return await reply.type("application/json").send(JSON.stringify({ result: { data: serialize(data) } }));
-  } catch (cause) {
-    const error = getTRPCErrorFromUnknown(cause);
-    logRefusal(error, { request, path: DIRECT_PATH, context });
-    const shape = getTRPCErrorShape({
-      // oxlint-disable-next-line no-underscore-dangle -- where tRPC keeps it, and its own adapters take it from
-      config: appRouter._def._config,
-      error,
-      type: "mutation",
-      path: DIRECT_PATH,
-      input: undefined,
-      ctx: context,
-    });
-    return await reply
-      .code(getHTTPStatusCodeFromError(error))
-      .type("application/json")
-      .send(JSON.stringify({ error: serialize(shape) }));
-  }
+  void reply.type("application/json");
+  if ("data" in outcome) return reply.send(JSON.stringify({ result: { data: serialize(outcome.data) } }));
+  const { error, context } = outcome;
+  const shape = getTRPCErrorShape({
+    // oxlint-disable-next-line no-underscore-dangle -- where tRPC keeps it, and its own adapters take it from
+    config: appRouter._def._config,
+    error,
+    type: "mutation",
+    path: DIRECT_PATH,
+    input: undefined,
+    ctx: context,
+  });
+  return reply.code(getHTTPStatusCodeFromError(error)).send(JSON.stringify({ error: serialize(shape) }));
 }
 
 async function answerByAdapter(
