@@ -30,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "story",
-          include: ["apps/*/test/**/*.test.ts"],
+          include: ["apps/*/test/**/*.test.ts", "examples/*.test.ts"],
           exclude: ["**/*.slow.test.ts", "**/*.chaos.test.ts", "**/node_modules/**"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 180_000,

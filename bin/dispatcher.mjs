@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 const ENTRIES = {
   server: "../apps/server/src/main.ts",
   agent: "../apps/node-agent/src/main.ts",
-  admin: "../apps/server/src/admin/main.ts",
+  admin: "../apps/admin/src/main.ts",
   demo: "../apps/demo/src/main.ts",
 };
 

@@ -13,25 +13,36 @@ export type Storage = {
 };
 
 /**
- * The database that the configuration names, migrated and ready: `DATABASE_URL`, or else our own PostgreSQL below the data
- * directory, started or shared with the process that started it.
- * @throws DispatcherError DATABASE_UNAVAILABLE, DATABASE_TOO_NEW, DATA_DIR_UNUSABLE, CONFIG_INVALID
+ * The database that the configuration names, as it is: `DATABASE_URL`, or else our own PostgreSQL below the data directory,
+ * started or shared with the process that started it.
+ * @throws DispatcherError DATA_DIR_UNUSABLE, DATABASE_UNAVAILABLE (our own), CONFIG_INVALID
  */
-export async function openStorage(config: ServerConfig, log: Log, applicationName: string): Promise<Storage> {
+export async function connectStorage(config: ServerConfig, log: Log, applicationName: string): Promise<Storage> {
   const { DATABASE_URL: url, DISPATCHER_DATA_DIR: dataDir, DISPATCHER_DATABASE_POOL: poolSize } = config;
   const embedded = url === undefined ? await startEmbeddedPostgres({ dataDir, log }) : null;
   const db = openDatabase({ url: embedded?.url ?? (url as string), applicationName, poolSize, log });
-  const close = async (): Promise<void> => {
-    await db.close();
-    await embedded?.stop();
+  return {
+    db,
+    close: async () => {
+      await db.close();
+      await embedded?.stop();
+    },
   };
+}
+
+/**
+ * The same, migrated and ready.
+ * @throws DispatcherError DATABASE_UNAVAILABLE, DATABASE_TOO_NEW, DATA_DIR_UNUSABLE, CONFIG_INVALID
+ */
+export async function openStorage(config: ServerConfig, log: Log, applicationName: string): Promise<Storage> {
+  const storage = await connectStorage(config, log, applicationName);
   try {
-    await migrate(db, { log });
+    await migrate(storage.db, { log });
   } catch (error) {
-    await close().catch((cause: unknown) => {
+    await storage.close().catch((cause: unknown) => {
       if (!(cause instanceof DispatcherError)) throw cause;
     });
     throw error;
   }
-  return { db, close };
+  return storage;
 }

@@ -1,41 +1,26 @@
 import type { DispatcherError } from "@dispatcher/core";
 import type { AppRouter } from "@dispatcher/server";
-import {
-  createTRPCClientProxy,
-  createTRPCUntypedClient,
-  httpLink,
-  httpSubscriptionLink,
-  splitLink,
-} from "@trpc/client";
-import type { TRPCClient, TRPCUntypedClient } from "@trpc/client";
+import { createTRPCUntypedClient, httpLink, httpSubscriptionLink, splitLink } from "@trpc/client";
+import type { TRPCUntypedClient } from "@trpc/client";
 import { EventSource } from "eventsource";
 import superjson from "superjson";
-import { fromWire, toDispatcherError } from "./errors.ts";
-import { DEFAULT_RETRY, isRepeatable, isWorthRetrying, pauseMs, retryAfterMsOf, wasRefusedUnread } from "./retry.ts";
-import type { RetryOptions } from "./retry.ts";
-import { iterate, subscribe } from "./subscribe.ts";
-import type { Observer, SubscribeOptions } from "./subscribe.ts";
+import { fromWire } from "./errors.ts";
+import { createClientOver } from "./transport.ts";
+import type { DispatcherClient, TransportOptions } from "./transport.ts";
 
 /** Long enough for a slow server to commit, short enough to notice a dead one. */
 const TIMEOUT_DEFAULT_MS = 30_000;
 
-export type ClientOptions = {
+export type ClientOptions = TransportOptions & {
   /** Where the server listens, such as `https://dispatcher.example.org`. */
   readonly url: string;
   /** A key, or a token of an issuer that the server trusts. Without one, only what anyone may call. */
   readonly key?: string;
-  /** How often and how soon failed calls that are safe to repeat are tried again. */
-  readonly retry?: Partial<RetryOptions>;
   /** For one attempt. */
   readonly timeoutMs?: number;
   /** In place of the global one, for example with a proxy of one's own. */
   readonly fetch?: typeof globalThis.fetch;
-  /** 0 up to 1, for the jitter of retries. */
-  readonly random?: () => number;
 };
-
-/** The procedures of the server, by name: `client.stats.overview.query()`. */
-export type DispatcherClient = TRPCClient<AppRouter>;
 
 type OnRefused = (error: DispatcherError) => void;
 
@@ -44,22 +29,6 @@ async function readRefusal(response: Response): Promise<DispatcherError | null> 
   const body: unknown = await response.json().catch(() => null);
   const shape = body as { readonly error?: { readonly json?: { readonly data?: unknown } } } | null;
   return fromWire(shape?.error?.json?.data);
-}
-
-/** Resolves after `ms`, or rejects with the signal's reason as soon as it aborts. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, ms);
-    if (signal?.aborted === true) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
-  });
 }
 
 /**
@@ -72,8 +41,7 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
  * const { assets } = await client.asset.list.query({ incomplete: true });
  */
 export function createDispatcherClient(options: ClientOptions): DispatcherClient {
-  const { url, key, timeoutMs = TIMEOUT_DEFAULT_MS, random = Math.random } = options;
-  const retry = { ...DEFAULT_RETRY, ...options.retry };
+  const { url, key, timeoutMs = TIMEOUT_DEFAULT_MS } = options;
   const send = options.fetch ?? globalThis.fetch;
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
   const endpoint = { url: new URL("trpc", url.endsWith("/") ? url : `${url}/`).href, transformer: superjson };
@@ -123,38 +91,13 @@ export function createDispatcherClient(options: ClientOptions): DispatcherClient
     ],
   });
 
-  const call = async (type: "query" | "mutation", path: string, args: unknown[]): Promise<unknown> => {
-    const [input, callOptions] = args as [unknown, { signal?: AbortSignal } | undefined];
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await untyped[type](path, input, callOptions);
-      } catch (cause) {
-        callOptions?.signal?.throwIfAborted();
-        const error = toDispatcherError(cause, url);
-        const isSafe = isRepeatable(type, path) || wasRefusedUnread(error);
-        if (attempt >= retry.retries || !isSafe || !isWorthRetrying(error)) throw error;
-        const askedMs = retryAfterMsOf(error);
-        // Whoever is told to wait longer than it is ready to wait is told so at once.
-        if (askedMs > retry.maxMs) throw error;
-        await pause(Math.max(askedMs, pauseMs(attempt, retry, random)), callOptions?.signal);
-      }
-    }
-  };
-
-  const subscriptionsOf = (path: string): SubscribeOptions => ({
-    connect: (input, { onRefused, ...observer }) =>
-      untyped.subscription(path, input, { ...observer, context: { onRefused } } as never),
-    url,
-    retry,
-    random,
-  });
-  const withRetries = {
-    subscription: (path: string, input?: unknown, observer: Observer = {}) =>
-      Object.keys(observer).some((name) => name.startsWith("on"))
-        ? subscribe(subscriptionsOf(path), input, observer)
-        : iterate(subscriptionsOf(path), input, observer),
-    query: (path: string, ...args: unknown[]) => call("query", path, args),
-    mutation: (path: string, ...args: unknown[]) => call("mutation", path, args),
-  };
-  return createTRPCClientProxy(withRetries as unknown as TRPCUntypedClient<AppRouter>);
+  return createClientOver(
+    {
+      place: url,
+      call: (type, path, input, callOptions) => untyped[type](path, input, callOptions),
+      connect: (path, input, { onRefused, ...observer }) =>
+        untyped.subscription(path, input, { ...observer, context: { onRefused } } as never),
+    },
+    options,
+  );
 }

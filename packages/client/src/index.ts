@@ -2,8 +2,11 @@ import type { AppRouter } from "@dispatcher/server";
 import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
 
 export { createDispatcherClient } from "./client.ts";
-export type { ClientOptions, DispatcherClient } from "./client.ts";
+export type { ClientOptions } from "./client.ts";
 export type { RetryOptions } from "./retry.ts";
+export type { Observer, Subscription } from "./subscribe.ts";
+export { createClientOver } from "./transport.ts";
+export type { DispatcherClient, Transport, TransportOptions } from "./transport.ts";
 export { DispatcherError, isErrorCode } from "@dispatcher/core";
 export type { ErrorCode, ErrorDetails } from "@dispatcher/core";
 

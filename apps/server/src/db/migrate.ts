@@ -43,6 +43,31 @@ export async function migrate(db: Database, { log, folder }: MigrateOptions): Pr
   }
 }
 
+/** How the schema of a database compares with this code's, without changing it. */
+export type SchemaState = {
+  /** The last migration it has; null for a database without any. */
+  readonly schema: string | null;
+  /** Those that the next start of a server applies, in order. */
+  readonly missing: readonly string[];
+};
+
+/** @throws DispatcherError as `migrate` does for a database that does not fit */
+export async function readSchemaState(db: Database): Promise<SchemaState> {
+  const migrations = await readMigrations(join(import.meta.dirname, "migrations"));
+  return db.transaction(async (sql) => {
+    await refuseOldServer(sql);
+    const [table] = await sql<[{ isThere: boolean }]>`select to_regclass('schema_migrations') is not null as "isThere"`;
+    const applied = table.isThere
+      ? await sql<Applied[]>`select version, name, sha256 from schema_migrations order by version`
+      : [];
+    refuseDifferences(applied, migrations);
+    return {
+      schema: applied.at(-1)?.name ?? null,
+      missing: migrations.slice(applied.length).map(({ name }) => name),
+    };
+  });
+}
+
 async function refuseOldServer(sql: Sql): Promise<void> {
   const [row] = await sql<{ version: number; name: string }[]>`
     select current_setting('server_version_num')::integer as version, current_setting('server_version') as name`;
