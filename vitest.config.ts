@@ -50,7 +50,7 @@ export default defineConfig({
       {
         test: {
           name: "slow",
-          include: ["apps/*/test/**/*.slow.test.ts"],
+          include: ["{packages,apps}/*/test/**/*.slow.test.ts"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 300_000,
           hookTimeout: 120_000,

@@ -41,7 +41,7 @@ async function follow(
 ): Promise<void> {
   try {
     const messages = (await procedure(input)) as AsyncIterable<readonly [id: string, data: unknown]>;
-    observer.onStarted?.({ context: undefined });
+    observer.onStarted?.();
     for await (const [id, data] of messages) {
       if (signal.aborted) return;
       observer.onData?.({ id, data });

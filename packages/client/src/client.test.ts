@@ -62,6 +62,76 @@ test("the key travels as a bearer token", async () => {
   expect(requests[0]?.headers.authorization).toBe("Bearer dsp_node_x");
 });
 
+test("a key that is a function is asked before each attempt, and may answer another one", async () => {
+  const { url, requests } = await serve(refused(503, "DATABASE_UNAVAILABLE"), good({ nodes: [] }));
+  const keys = ["first", "second", "third"];
+  const client = createDispatcherClient({ url, retry, key: async () => keys.shift() ?? "none" });
+  await client.node.list.query();
+  await client.node.list.query();
+  expect(requests.map(({ headers }) => headers.authorization)).toEqual([
+    "Bearer first",
+    "Bearer second",
+    "Bearer third",
+  ]);
+});
+
+test("what the key's function throws is what the call rejects with, and nothing is sent", async () => {
+  const { url, requests } = await serve(good({ nodes: [] }));
+  const loggedOut = new Error("logged out");
+  const key = (): Promise<string> => Promise.reject(loggedOut);
+  await expect(createDispatcherClient({ url, retry, key }).node.list.query()).rejects.toBe(loggedOut);
+  const live = createDispatcherClient({ url, retry, key }).event.live;
+  const told = new Promise((resolve) => live.subscribe({}, { onError: resolve }));
+  expect(await told).toBe(loggedOut);
+  await expect(live.subscribe({}).next()).rejects.toBe(loggedOut);
+  expect(requests).toHaveLength(0);
+});
+
+test("a key's function that never answers ends in time, and by an abort", async () => {
+  const { url } = await serve(good({ nodes: [] }));
+  const client = createDispatcherClient({ url, retry: { retries: 0 }, key: () => new Promise(() => {}) });
+  await expect(client.node.list.query({}, { timeoutMs: 1 })).rejects.toMatchObject({ code: "SERVER_UNREACHABLE" });
+  const aborter = new AbortController();
+  const call = client.node.list.query({}, { signal: aborter.signal });
+  aborter.abort(new Error("enough"));
+  await expect(call).rejects.toThrow("enough");
+});
+
+test("calls of one moment share a request when that is wished, at most so many of them", async () => {
+  const { url, requests } = await serve((request, response) => {
+    const calls = new URL(request.url ?? "", "http://any").pathname.split(",").length;
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(Array.from({ length: calls }, () => ({ result: { data: { json: { nodes: [] } } } }))));
+  });
+  const batched = createDispatcherClient({ url, key: "dsp_node_x", batch: { maxCalls: 2 } });
+  await Promise.all([1, 2, 3].map(() => batched.node.list.query()));
+  const list = "/trpc/node.list";
+  expect(requests.map((request) => (request.url ?? "").split("?")[0])).toEqual([`${list},node.list`, list]);
+  expect(requests[0]?.headers.authorization).toBe("Bearer dsp_node_x");
+
+  const single = await serve(good({ nodes: [] }));
+  const client = createDispatcherClient({ url: single.url });
+  await Promise.all([1, 2, 3].map(() => client.node.list.query()));
+  expect(single.requests).toHaveLength(3);
+});
+
+test("each call of a batch that was refused as a whole is tried again, and one may be aborted alone", async () => {
+  const aborter = new AbortController();
+  const { url } = await serve(refused(503, "DATABASE_UNAVAILABLE"), (request, response) => {
+    aborter.abort(new Error("enough"));
+    const calls = new URL(request.url ?? "", "http://any").pathname.split(",").length;
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(Array.from({ length: calls }, () => ({ result: { data: { json: { nodes: [] } } } }))));
+  });
+  const client = createDispatcherClient({ url, retry, batch: true });
+  const [kept, dropped] = await Promise.allSettled([
+    client.node.list.query(),
+    client.node.list.query({}, { signal: aborter.signal }),
+  ]);
+  expect(kept).toEqual({ status: "fulfilled", value: { nodes: [] } });
+  expect(dropped).toEqual({ status: "rejected", reason: new Error("enough") });
+});
+
 test("a query is tried again after a cut connection and a database that was away", async () => {
   const { url, requests } = await serve(cut, refused(503, "DATABASE_UNAVAILABLE"), good({ nodes: [] }));
   expect(await createDispatcherClient({ url, retry }).node.list.query()).toEqual({ nodes: [] });
@@ -115,6 +185,15 @@ test("a server that does not answer in time is unreachable", async () => {
   const { url } = await serve(() => {});
   const client = createDispatcherClient({ url, timeoutMs: 50, retry: { retries: 0 } });
   await expect(client.stats.overview.query()).rejects.toMatchObject({
+    code: "SERVER_UNREACHABLE",
+    detail: expect.stringContaining("no answer in time"),
+  });
+});
+
+test("one call may have another time than the client's, and a fetch that heeds no signal does not hold it up", async () => {
+  const options = { url: "http://127.0.0.1:1", retry: { retries: 0 }, fetch: () => new Promise<never>(() => {}) };
+  const client = createDispatcherClient({ ...options, timeoutMs: 1e8 });
+  await expect(client.stats.overview.query(undefined, { timeoutMs: 1 })).rejects.toMatchObject({
     code: "SERVER_UNREACHABLE",
     detail: expect.stringContaining("no answer in time"),
   });

@@ -32,8 +32,13 @@ export function toDispatcherError(error: unknown, url: string): unknown {
   const known = fromWire(error.data) ?? fromWire(error.shape?.data);
   if (known !== null) return known;
   if (error.cause?.name === "AbortError") return error.cause;
-  return new DispatcherError("SERVER_UNREACHABLE", `No answer of a Dispatcher server at ${url}: ${reasonOf(error)}.`, {
-    cause: error,
+  return unreachable(error, url);
+}
+
+/** What never became an answer. */
+export function unreachable(cause: Error, url: string): DispatcherError {
+  return new DispatcherError("SERVER_UNREACHABLE", `No answer of a Dispatcher server at ${url}: ${reasonOf(cause)}.`, {
+    cause,
     details: { url },
   });
 }

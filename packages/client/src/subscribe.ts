@@ -2,17 +2,16 @@
  * Subscriptions that go on: over a lost connection, a server that restarts or another one behind the same name. Each message has
  * an id, and whoever connects again asks for what follows the last one that came, so that nothing is lost or told twice.
  */
-import type { DispatcherError } from "@dispatcher/core";
 import { toDispatcherError } from "./errors.ts";
+import type { Subscription } from "./procedures.ts";
 import { isWorthRetrying, pauseMs } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
 
-/** What a caller may give with a subscription, as tRPC names it. */
+/** SubscriptionObserver, whatever its messages are. */
 export type Observer = {
-  readonly signal?: AbortSignal;
-  readonly onStarted?: (options: { readonly context: undefined }) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStarted?: () => void;
   readonly onData?: (message: unknown) => void;
-  /** The subscription has ended, with a DispatcherError: waiting would not help. */
   readonly onError?: (error: unknown) => void;
   readonly onStopped?: () => void;
   readonly onComplete?: () => void;
@@ -23,16 +22,14 @@ export type Observer = {
   }) => void;
 };
 
-export type Subscription = { readonly unsubscribe: () => void };
-
 export type SubscribeOptions = {
   /**
    * One connection: calls back until it fails, or until it is unsubscribed. `onRefused` is told what the server says where it
-   * refuses it, before `onError` is called.
+   * refuses it, or why there is no key, before `onError` is called.
    */
   readonly connect: (
     input: unknown,
-    observer: Observer & { readonly onRefused: (error: DispatcherError) => void },
+    observer: Observer & { readonly onRefused: (error: unknown) => void },
   ) => Subscription;
   readonly url: string;
   readonly retry: RetryOptions;
@@ -59,13 +56,13 @@ export function subscribe(options: SubscribeOptions, input: unknown, observer: O
 
   const open = (): void => {
     let hasFailed = false;
-    let refusal: DispatcherError | null = null;
+    let refusal: unknown = null;
     current = connect(lastEventId === null ? input : { ...(input as object | undefined), lastEventId }, {
       onRefused: (error) => {
         refusal = error;
       },
-      onStarted: (started) => {
-        if (!isOver) observer.onStarted?.(started);
+      onStarted: () => {
+        if (!isOver) observer.onStarted?.();
       },
       onData: (message) => {
         if (isOver) return;
@@ -115,7 +112,7 @@ function isTracked(message: unknown): message is { readonly id: string } {
 export async function* iterate(
   options: SubscribeOptions,
   input: unknown,
-  { signal }: { readonly signal?: AbortSignal },
+  { signal }: { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<unknown, void, void> {
   const waiting: unknown[] = [];
   let end: { readonly error?: unknown } | null = null;
@@ -125,7 +122,7 @@ export async function* iterate(
     wake?.();
   };
   const subscription = subscribe(options, input, {
-    ...(signal === undefined ? {} : { signal }),
+    signal,
     onData: (message) => {
       waiting.push(message);
       wake?.();

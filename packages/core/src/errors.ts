@@ -291,6 +291,9 @@ export function isErrorCode(value: unknown): value is ErrorCode {
 /** Numbers and names that belong to an error, for programs: plain JSON values. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null>>;
 
+/** Known to every copy of this module: a program may have several, as the published client carries one of its own. */
+const MARK = Symbol.for("dispatcher.error");
+
 /**
  * An expected failure. `detail` is one sentence with its full stop; the advice for the code is added behind it.
  * `details` carries the same facts for programs.
@@ -302,11 +305,17 @@ export class DispatcherError extends Error {
   readonly detail: string;
   readonly details: ErrorDetails;
 
+  /** True for a DispatcherError of another copy of this class as well. */
+  static override [Symbol.hasInstance](value: unknown): value is DispatcherError {
+    return typeof value === "object" && value !== null && MARK in value;
+  }
+
   constructor(code: ErrorCode, detail: string, options: ErrorOptions & { readonly details?: ErrorDetails } = {}) {
     super(`${detail} ${FACTS_BY_CODE[code].advice}`, options);
     this.code = code;
     this.detail = detail;
     this.details = options.details ?? {};
+    Object.defineProperty(this, MARK, { value: true });
   }
 
   /** The same call may succeed later, unchanged. */

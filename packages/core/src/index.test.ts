@@ -63,6 +63,7 @@ test("what the package exports changes on purpose only", () => {
       "holdBytes",
       "holdingOf",
       "independentCopies",
+      "isDispatcherError",
       "isErrorCode",
       "isOpen",
       "isOverdue",

@@ -29,6 +29,8 @@ export type { Assignment, AssignmentState, EndedAssignment, OpenAssignment } fro
 export type { DailyWindow } from "./daily-window.ts";
 export { DIGEST_ALGORITHMS, REPORTED_ALGORITHMS, formatDigest, parseDigest, provesDigest } from "./digest.ts";
 export type { Computed, Digest, DigestAlgorithm, ReportedDigest } from "./digest.ts";
+export { isDispatcherError } from "./error-details.ts";
+export type { ErrorOf } from "./error-details.ts";
 export { DispatcherError, ERROR_CODES, describeFailure, isErrorCode } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export {

@@ -16,6 +16,8 @@ test("a page that is on the list may call, and read why it was refused", async (
   expect(asked.status).toBe(204);
   expect(asked.headers.get("access-control-allow-origin")).toBe(PAGE);
   expect(asked.headers.get("access-control-allow-headers")).toContain("authorization");
+  // Without it, a page's event stream begins and never goes on.
+  expect(asked.headers.get("access-control-allow-headers")).toContain("last-event-id");
   expect(asked.headers.get("access-control-allow-credentials")).toBeNull();
 
   const answers = [await fetch(url, { headers: { origin: PAGE } }), await fetch(url, { headers: { origin: PAGE } })];

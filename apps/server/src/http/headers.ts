@@ -21,7 +21,8 @@ export function registerHeaders(http: FastifyInstance, config: ServerConfig): vo
   void http.register(cors, {
     origin: origins.includes("*") ? "*" : [...origins],
     methods: ["GET", "POST", "HEAD"],
-    allowedHeaders: ["authorization", "content-type", "x-request-id", "trpc-accept"],
+    // An event stream that goes on says behind which event, and not as a browser's own EventSource, which needs no leave.
+    allowedHeaders: ["authorization", "content-type", "last-event-id", "x-request-id", "trpc-accept"],
     exposedHeaders: ["retry-after", "x-request-id"],
     maxAge: PREFLIGHT_S,
   });
