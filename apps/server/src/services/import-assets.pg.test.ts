@@ -1,7 +1,9 @@
+import type { AssetId } from "@dispatcher/core";
 import { expect, test } from "vitest";
 import { finished, startBalanced } from "../../test/support/test-dispatcher.ts";
 import type { TestDispatcher } from "../../test/support/test-dispatcher.ts";
 import { renewStandings } from "./renew-standings.ts";
+import { ADMIN_COMMAND } from "./authenticate.ts";
 
 type ImportInput = Parameters<TestDispatcher["services"]["importAssets"]>[0];
 
@@ -74,6 +76,22 @@ test("a broken entry is told with its place and does not stop the rest", async (
     ["f", "URL_KNOWN"],
   ]);
   expect(JSON.stringify(outcome.skipped)).not.toContain("secret");
+});
+
+test("a priority that a catalog does not name stays as people have set it", async () => {
+  const dispatcher = await startBalanced();
+  await dispatcher.services.importAssets(catalog([entry("a"), entry("b")]));
+  const [asset] = await dispatcher.sql<[{ id: AssetId }]>`select id::text as id from assets where path = 'a'`;
+  await dispatcher.services.prioritizeAssets({ ids: [asset.id], priority: 9, limit: 1 }, ADMIN_COMMAND);
+  const again = [entry("a", { mediaType: "text/csv" }), entry("b", { priority: 2 })];
+  expect(await dispatcher.services.importAssets(catalog(again))).toMatchObject({ updated: 2 });
+  expect(await dispatcher.services.importAssets(catalog([entry("a", { mediaType: "text/csv" })]))).toMatchObject({
+    unchanged: 1,
+  });
+  expect(await dispatcher.sql`select path, priority from assets order by path`).toEqual([
+    { path: "a", priority: 9 },
+    { path: "b", priority: 2 },
+  ]);
 });
 
 test("two imports of one catalog at once take each entry once", async () => {

@@ -67,7 +67,8 @@ function isUnchanged(known: KnownAsset, entry: Entry, url: string): boolean {
     known.path === entry.path &&
     known.url === url &&
     known.mediaType === entry.mediaType &&
-    known.priority === entry.priority &&
+    // One that names none leaves what people have given it.
+    (entry.priority === null || known.priority === entry.priority) &&
     known.removeByMs === entry.removeByMs &&
     !changesContent(known, entry)
   );
@@ -75,7 +76,7 @@ function isUnchanged(known: KnownAsset, entry: Entry, url: string): boolean {
 
 /**
  * Take a batch of a catalog in. Importing the same again changes nothing; changed facts are updated, except those that would
- * turn an asset into another one while somebody holds it. All or nothing for the batch as far as the database goes; each
+ * turn an asset into another one while somebody holds it; a priority that is not named stays. All or nothing for the batch as far as the database goes; each
  * entry that is not taken is named with its place. O(entries), in a handful of statements.
  */
 export async function importAssets(

@@ -344,12 +344,13 @@ export class Model {
         continue;
       }
       const isSameContent = known.sizeBytes === entry.sizeBytes && known.sha256 === entry.sha256;
-      if (isSameContent && known.host === entry.host && known.priority === entry.priority) {
+      const priority = entry.priority ?? known.priority;
+      if (isSameContent && known.host === entry.host && known.priority === priority) {
         outcome.unchanged += 1;
       } else if (!isSameContent && this.leasesOfAsset(known.id).some(holds)) {
         outcome.skipped += 1;
       } else {
-        this.#setAsset(known.id, { ...entry, seenBytes: null, isDue: false });
+        this.#setAsset(known.id, { ...entry, priority, seenBytes: null, isDue: false });
         this.#weigh(known.id);
         outcome.updated += 1;
       }

@@ -160,7 +160,7 @@ export async function insertAssets(
   return inserted.map((row) => row.id);
 }
 
-/** Write the catalog's facts of assets that are known. */
+/** Write the catalog's facts of assets that are known; a priority that it does not name stays. */
 export async function updateAssetFacts(
   sql: Sql,
   assets: readonly (AssetToWrite & { readonly id: AssetId })[],
@@ -170,7 +170,8 @@ export async function updateAssetFacts(
   await sql`
     update assets
        set path = r.path, url = r.url, scheme = r.scheme, origin_id = r.origin_id, size_bytes = r.size,
-           digest_algorithm = r.algorithm, digest_hex = r.hex, media_type = r.media_type, priority = r.priority,
+           digest_algorithm = r.algorithm, digest_hex = r.hex, media_type = r.media_type,
+           priority = coalesce(r.priority, assets.priority),
            remove_by = to_timestamp(r.remove_by / 1000)
       from jsonb_to_recordset(${sql.json(rows)}) as r(
              id bigint, path text, url text, scheme text, origin_id bigint, size bigint, algorithm text, hex text,
