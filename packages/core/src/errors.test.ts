@@ -95,3 +95,10 @@ test("docs/errors.md has a row for every code, with its exit status and whether 
   });
   expect(new Set(rows)).toEqual(new Set(facts));
 });
+
+test("a class that extends it knows its own instances from others", () => {
+  class Special extends DispatcherError {}
+  expect(new Special("INTERNAL", "Test.")).toBeInstanceOf(DispatcherError);
+  expect(new Special("INTERNAL", "Test.")).toBeInstanceOf(Special);
+  expect(new DispatcherError("INTERNAL", "Test.")).not.toBeInstanceOf(Special);
+});

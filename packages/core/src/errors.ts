@@ -305,8 +305,9 @@ export class DispatcherError extends Error {
   readonly detail: string;
   readonly details: ErrorDetails;
 
-  /** True for a DispatcherError of another copy of this class as well. */
+  /** True for a DispatcherError of another copy of this class as well; classes that extend it know their own alone. */
   static override [Symbol.hasInstance](value: unknown): value is DispatcherError {
+    if (this !== DispatcherError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === "object" && value !== null && MARK in value;
   }
 
