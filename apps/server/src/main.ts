@@ -38,11 +38,14 @@ Examples:
 /** Calls under way are waited for so long when the server stops: longer than a call takes, shorter than a supervisor waits. */
 const STOP_PATIENCE_MS = 8_000;
 
+/** Connections that wait to be taken, as far as the system allows: when thousands of nodes come back at once, they do. */
+const BACKLOG = 4_096;
+
 /** Listen, or say who stands in the way. */
 async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): Promise<Listener> {
   const { DISPATCHER_HOST: host, DISPATCHER_PORT: port } = config;
   try {
-    await app.http.listen({ host, port });
+    await app.http.listen({ host, port, backlog: BACKLOG });
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "EADDRINUSE") {

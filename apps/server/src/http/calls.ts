@@ -16,7 +16,12 @@ declare module "fastify" {
   }
 }
 
-export type Call = { readonly name: string; readonly callClass: CallClass };
+export type Call = {
+  readonly name: string;
+  readonly callClass: CallClass;
+  /** It has no end of its own. */
+  readonly isStream?: boolean;
+};
 
 /** Names for metrics and logs of what is not there: strangers must not be able to make new ones. */
 export const UNKNOWN_CALL = "unknown";
@@ -58,7 +63,7 @@ export function callsOf(request: FastifyRequest): readonly Call[] {
     const type = TYPES.get(name);
     return type === undefined
       ? { name: UNKNOWN_CALL, callClass: classOfMethod(request.method) }
-      : { name, callClass: classOfProcedure(name, type) };
+      : { name, callClass: classOfProcedure(name, type), isStream: type === "subscription" };
   });
 }
 

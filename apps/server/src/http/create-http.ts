@@ -23,7 +23,7 @@ export function createHttp(config: ServerConfig, log: Log, random: () => number)
   const { http, connections } = createHttpServer(config, log);
   const lateness = watchLateness();
   http.addHook("onClose", async () => lateness.close());
-  const load = new Load(config, { latenessMs: lateness.read, random });
+  const load = new Load(config, { latenessMs: lateness.read, random, nowMs: () => performance.now() });
   const limits = new RateLimits(config);
   registerCount(http, load);
   registerAccessLog(http, log);

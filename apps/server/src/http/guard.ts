@@ -3,6 +3,7 @@ import { DispatcherError } from "@dispatcher/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ServerConfig } from "../config.ts";
 import type { Log } from "../log.ts";
+import { refuseForNow } from "./answers.ts";
 import { callerOf } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { callsOf } from "./calls.ts";
@@ -34,25 +35,43 @@ export function registerCount(http: FastifyInstance, load: Load): void {
   http.decorateRequest("calls", null as unknown as readonly Call[]);
   http.decorateRequest("caller", null as unknown as Caller);
   http.addHook("onRequest", (request, _reply, done) => {
-    load.requests += 1;
     request.calls = callsOf(request);
     request.caller = callerOf(request);
+    if (!isStream(request)) load.requests += 1;
     done();
   });
-  http.addHook("onResponse", (_request, _reply, done) => {
+  http.addHook("onResponse", (request, _reply, done) => {
+    done();
+    if (isStream(request)) return;
     load.requests -= 1;
-    done();
+    if (request.refusedWith !== "OVERLOADED" && request.refusedWith !== "RATE_LIMITED") load.answered();
   });
+}
+
+function isStream({ calls }: FastifyRequest): boolean {
+  return calls.some((call) => call.isStream === true);
 }
 
 export function registerGuard(http: FastifyInstance, { config, log, load, limits }: GuardParts): void {
   const note = createRefusalLog(log);
   // Called back and not awaited: every request passes here, and each promise is a turn of its own.
-  http.addHook("onRequest", (request, _reply, done) => {
-    const fault = checkLoad(load, request) ?? checkSize(config, request) ?? checkRate(limits, request);
-    if (fault === null) return done();
-    note(fault.code);
-    done(fault);
+  http.addHook("onRequest", (request, reply, done) => {
+    const overloadMs = load.refusalMs(request.calls);
+    if (overloadMs > 0) {
+      note("OVERLOADED");
+      refuseForNow(request, reply, { code: "OVERLOADED", retryAfterMs: overloadMs });
+      return;
+    }
+    const fault = checkSize(config, request);
+    if (fault !== null) {
+      note(fault.code);
+      done(fault);
+      return;
+    }
+    const pauseMs = limits.take(request.caller, request.calls, performance.now());
+    if (pauseMs === 0) return done();
+    note("RATE_LIMITED");
+    refuseForNow(request, reply, { code: "RATE_LIMITED", retryAfterMs: pauseMs });
   });
   http.addHook("preValidation", (request, _reply, done) => {
     const { input } = request.query as { readonly input?: unknown };
@@ -71,14 +90,6 @@ export function registerGuard(http: FastifyInstance, { config, log, load, limits
   });
 
   if (config.DISPATCHER_TRUSTED_PROXIES.length === 0) warnOfUntrustedProxy(http, log);
-}
-
-function checkLoad(load: Load, { calls }: FastifyRequest): DispatcherError | null {
-  const retryAfterMs = load.refusalMs(calls);
-  if (retryAfterMs === 0) return null;
-  return new DispatcherError("OVERLOADED", "The service has more to do than it can answer in time.", {
-    details: { retryAfterMs },
-  });
 }
 
 function checkSize(config: ServerConfig, request: FastifyRequest): DispatcherError | null {
@@ -100,14 +111,6 @@ function checkSize(config: ServerConfig, request: FastifyRequest): DispatcherErr
     `Without a key a body has a Content-Length of at most ${BODY_WITHOUT_KEY_MAX_BYTES} bytes.`,
     { details: { limit: BODY_WITHOUT_KEY_MAX_BYTES } },
   );
-}
-
-function checkRate(limits: RateLimits, request: FastifyRequest): DispatcherError | null {
-  const retryAfterMs = limits.take(request.caller, request.calls, performance.now());
-  if (retryAfterMs === 0) return null;
-  return new DispatcherError("RATE_LIMITED", "There were too many calls from here in the last minute.", {
-    details: { retryAfterMs },
-  });
 }
 
 function isFault(fault: DispatcherError | null): fault is DispatcherError {

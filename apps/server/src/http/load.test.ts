@@ -7,10 +7,13 @@ const READ: Call = { name: "asset.list", callClass: "read" };
 const REPORT: Call = { name: "node.sync", callClass: "report" };
 const PROBE: Call = { name: "GET /health", callClass: "probe" };
 
-function aLoad(env: Readonly<Record<string, string>>): { readonly load: Load; late: (ms: number) => void } {
+type Given = { readonly load: Load; late: (ms: number) => void; pass: (ms: number) => void };
+
+function aLoad(env: Readonly<Record<string, string>>): Given {
   let latenessMs = 0;
-  const load = new Load(readConfig(env), { latenessMs: () => latenessMs, random: () => 0 });
-  return { load, late: (ms) => (latenessMs = ms) };
+  let nowMs = 0;
+  const load = new Load(readConfig(env), { latenessMs: () => latenessMs, random: () => 0, nowMs: () => nowMs });
+  return { load, late: (ms) => (latenessMs = ms), pass: (ms) => (nowMs += ms) };
 }
 
 test("from half of the requests on only reports are taken, from all of them on none", () => {
@@ -40,6 +43,38 @@ test("a process that is late takes reports alone, and none when it is four times
     [false, true, true],
     [false, false, true],
   ]);
+});
+
+test("what would wait for more than a quarter of a second is refused, unless it is a report", () => {
+  const { load, pass } = aLoad({});
+  const takes = (requests: number): boolean[] => {
+    load.requests = requests;
+    return [[READ], [REPORT], [PROBE]].map((calls) => load.refusalMs(calls) === 0);
+  };
+  const all = [true, true, true];
+  const notReads = [false, true, true];
+  const halfSecond = (answered: number): void => {
+    for (let count = 0; count < answered; count += 1) load.answered();
+    pass(500);
+  };
+  // What came in a time without a queue says nothing of how much could be done.
+  halfSecond(1);
+  expect(takes(900)).toEqual(all);
+  // 0.4 are answered each millisecond, so 100 in a quarter of a second.
+  halfSecond(200);
+  expect([takes(100), takes(101)]).toEqual([all, notReads]);
+  // The better one of two half seconds counts.
+  halfSecond(0);
+  expect([takes(100), takes(101)]).toEqual([all, notReads]);
+  // A few are no queue, however long they take.
+  halfSecond(0);
+  expect([takes(50), takes(51)]).toEqual([all, notReads]);
+  // After a quiet time it is found out anew.
+  load.requests = 1;
+  halfSecond(0);
+  load.refusalMs([READ]);
+  halfSecond(0);
+  expect(takes(900)).toEqual(all);
 });
 
 test("lateness may count for nothing", () => {

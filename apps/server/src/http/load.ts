@@ -10,6 +10,16 @@ const SAMPLE_MS = 500;
 const TICK_MS = 20;
 /** Of the requests and the lateness allowed, calls that are no reports may use so much. */
 const SHARE_OF_OTHERS = { requests: 1 / 2, delay: 1 / 4 };
+/**
+ * Those who are taken are to be answered within so long: what is under way by what is answered in that time (Little 1961).
+ * Shorter: a server with slow callers refuses what it could do. Longer: whoever is taken waits for as long.
+ */
+const WAIT_MAX_MS = 250;
+/** Fewer under way are no queue: a few slow ones look like one. */
+const QUEUE_MIN = 50;
+/** How much a server can do is seen while at least so many are under way. */
+const BUSY_MIN = QUEUE_MIN / 2;
+const UNKNOWN = Number.POSITIVE_INFINITY;
 /** Callers come back after so long, and not all at once. */
 const RETRY_MIN_MS = 1_000;
 const RETRY_SPREAD_MS = 4_000;
@@ -39,18 +49,46 @@ export function watchLateness(): Lateness {
 }
 
 export class Load {
+  /** Under way. Streams are none: they wait for nothing. */
   requests = 0;
+  readonly #nowMs: () => number;
+  /** What is answered in a half second; `perMs` is of the better one of the last two. */
+  #sample = { beganAtMs: 0, isBusy: false, answered: 0, perMsBefore: UNKNOWN, perMs: UNKNOWN };
   readonly #requestsMax: number;
   readonly #delayMaxMs: number;
   readonly #latenessMs: () => number;
   readonly #random: () => number;
 
-  constructor(config: ServerConfig, { latenessMs, random }: { latenessMs: () => number; random: () => number }) {
+  constructor(
+    config: ServerConfig,
+    { latenessMs, random, nowMs }: { latenessMs: () => number; random: () => number; nowMs: () => number },
+  ) {
     this.#requestsMax = config.DISPATCHER_REQUESTS_MAX;
     // The setting says from where on only reports are taken.
     this.#delayMaxMs = config.DISPATCHER_LOOP_DELAY_MAX_MS / SHARE_OF_OTHERS.delay;
     this.#latenessMs = latenessMs;
     this.#random = random;
+    this.#nowMs = nowMs;
+    this.#sample.beganAtMs = nowMs();
+  }
+
+  /** A request that was taken has its answer. */
+  answered(): void {
+    this.#sample.answered += 1;
+  }
+
+  /** How long whoever is taken now will wait, as far as it can be told from those before, in ms; 0 where it cannot. */
+  get waitMs(): number {
+    const nowMs = this.#nowMs();
+    const { beganAtMs, isBusy: wasBusy, answered, perMsBefore } = this.#sample;
+    const ms = nowMs - beganAtMs;
+    if (ms >= SAMPLE_MS) {
+      const isBusy = this.requests >= BUSY_MIN;
+      const perMs = wasBusy && isBusy ? answered / ms : UNKNOWN;
+      const better = perMsBefore === UNKNOWN ? perMs : Math.max(perMs, perMsBefore);
+      this.#sample = { beganAtMs: nowMs, isBusy, answered: 0, perMsBefore: perMs, perMs: better };
+    }
+    return this.requests / this.#sample.perMs;
   }
 
   get latenessMs(): number {
@@ -64,7 +102,8 @@ export class Load {
     const requestsMax = isReport ? this.#requestsMax : Math.ceil(this.#requestsMax * SHARE_OF_OTHERS.requests);
     const delayMaxMs = isReport ? this.#delayMaxMs : this.#delayMaxMs * SHARE_OF_OTHERS.delay;
     const isLate = delayMaxMs > 0 && this.#latenessMs() > delayMaxMs;
-    if (this.requests <= requestsMax && !isLate) return 0;
+    const isQueue = this.waitMs > WAIT_MAX_MS && this.requests > QUEUE_MIN && delayMaxMs > 0 && !isReport;
+    if (this.requests <= requestsMax && !isLate && !isQueue) return 0;
     return Math.round(RETRY_MIN_MS + this.#random() * RETRY_SPREAD_MS);
   }
 }

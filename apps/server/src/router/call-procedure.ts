@@ -35,8 +35,9 @@ export async function callProcedure(
 ): Promise<Outcome> {
   let context: Context | undefined;
   const hungUp = new AbortController();
-  request.raw.once("close", () => {
-    if (!reply.sent) hungUp.abort();
+  // The request's own "close" comes when its body is read, which is before anything is answered.
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) hungUp.abort();
   });
   try {
     context = await createContext({ req: request });

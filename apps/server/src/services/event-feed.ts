@@ -21,6 +21,9 @@ const BUFFER_MAX = 5_000;
 /** Events in one message: few enough that a message is small. */
 const MESSAGE_MAX = 200;
 
+/** Before all events. */
+const LOG_BEGIN: LogPlace = { xid: "0", id: 0, atMs: 86_400_000 };
+
 type Listener = {
   readonly passes: (event: LoggedEvent) => boolean;
   waiting: LoggedEvent[];
@@ -61,7 +64,7 @@ export class EventFeed {
   }
 
   /**
-   * Events that pass, in the order of the log, a few at a time: those behind the one named, else those from now on (and
+   * Events that pass, in the order of the log, a few at a time: those behind the one named (0: all), else those from now on (and
    * what was written in the last moments, where transactions were under way). Ends when
    * `signal` aborts.
    * @throws DispatcherError EVENT_UNKNOWN when the named one is not in the log; STREAM_CUT for a listener that is too slow, and
@@ -107,6 +110,7 @@ export class EventFeed {
   }
 
   async #placeOf(id: number): Promise<LogPlace> {
+    if (id === 0) return LOG_BEGIN;
     const place = await findLogPlace(this.#db.sql, id);
     if (place !== null) return place;
     throw new DispatcherError("EVENT_UNKNOWN", `Event ${id} is not in the log, or not any more.`, { details: { id } });

@@ -114,8 +114,8 @@ export function createServices(dependencies: Dependencies) {
       reportAssignment(dependencies, { ...caller, syncNode }, report),
     /** Cut those who listen, so that a server which stops need not wait for them. */
     closeFeed: () => feed.close(),
-    followEvents: (input: Parameters<typeof followEvents>[1], options: Parameters<typeof followEvents>[2]) =>
-      followEvents(feed, input, options),
+    followEvents: (input: Parameters<typeof followEvents>[2], options: Parameters<typeof followEvents>[3]) =>
+      followEvents(dependencies, feed, input, options),
     getAsset: (...rest: Rest<typeof getAsset>) => getAsset(dependencies, ...rest),
     getDataset: (...rest: Rest<typeof getDataset>) => getDataset(dependencies, ...rest),
     getNode: (...rest: Rest<typeof getNode>) => getNode(dependencies, ...rest),

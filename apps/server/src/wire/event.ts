@@ -40,8 +40,8 @@ export const EventListOutput = z.object({
 
 export const EventLiveInput = EventFilterShape.extend({
   /**
-   * Go on behind the event of this id: the id of the last message that came. Without it, from now on; what was written in the last
-   * moments may come too.
+   * Go on behind the event of this id: the id of the last message that came; 0 for the beginning of the log. Without it, from
+   * now on: the first message has no events and the id to go on from.
    */
   lastEventId: z
     .string()
@@ -49,5 +49,5 @@ export const EventLiveInput = EventFilterShape.extend({
     .optional(),
 }).prefault({});
 
-/** Some events, oldest first. The message's id is that of the last one. */
+/** Some events, oldest first; none where it only tells where the stream begins. The message's id is that of the last one. */
 export const EventLiveOutput = z.object({ events: z.array(EventView) });

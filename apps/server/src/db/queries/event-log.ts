@@ -45,6 +45,19 @@ export async function findLogPlace(sql: Sql, id: number): Promise<LogPlace | nul
   return row ?? null;
 }
 
+/** The last event of what is over; null while there is none. */
+export async function findLastEvent(sql: Sql): Promise<number | null> {
+  // Each day is a table of its own, and mostly it is one of the last two.
+  for (const within of ["1 day", "1000 years"]) {
+    const [row] = await sql<{ id: number }[]>`
+      select id from events
+       where xid < pg_snapshot_xmin(pg_current_snapshot()) and at > clock_timestamp() - ${within}::text::interval
+       order by xid desc, id desc limit 1`;
+    if (row !== undefined) return row.id;
+  }
+  return null;
+}
+
 /** What stands behind a place and is over, in order, and where to read on. O(what it reads). */
 export async function readLog(
   sql: Sql,
