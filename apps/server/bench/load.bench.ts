@@ -89,7 +89,7 @@ async function heard<Said>(child: ChildProcess): Promise<Said> {
   const gone = once(child, "exit").then(([code]) => {
     throw new Error(`A program of the bench ended with ${String(code)}.`);
   });
-  const [what] = await Promise.race([said, gone as Promise<never>]);
+  const [what] = await Promise.race([said, gone]);
   gone.catch(() => {});
   return what;
 }
@@ -222,6 +222,7 @@ function show(outcome: Outcome, choice: Choice): string {
   ];
   const during = samples.filter(({ atMs }) => atMs <= choice.forMs);
   const mib = (bytes: number | undefined): string => figure((bytes ?? Number.NaN) / MIB);
+  const underWay = during.map(({ requests }) => requests);
   const lateness = during.map(({ latenessMs }) => latenessMs);
   const { sent, acknowledged, rejected } = found.reports;
   return [
@@ -250,12 +251,7 @@ function show(outcome: Outcome, choice: Choice): string {
       `${mib(after.rssBytes)} afterwards`,
     `  process late, ms: ${figure(percentile(lateness, 0.5))} p50, ${figure(Math.max(...lateness))} max; ` +
       `/metrics answered in ${figure(Math.max(...during.map(({ scrapeMs }) => scrapeMs)))} at most`,
-    `  requests under way: ${figure(
-      percentile(
-        during.map(({ requests }) => requests),
-        0.5,
-      ),
-    )} p50, ` + `${figure(Math.max(...during.map(({ requests }) => requests)))} max`,
+    `  requests under way: ${figure(percentile(underWay, 0.5))} p50, ${figure(Math.max(...underWay))} max`,
     `  reports of copies: ${sent.length} sent, ${acknowledged.length} acknowledged, ${Object.keys(rejected).length} rejected, ` +
       `${acknowledged.length - outcome.lost.length} in the database`,
     `  health afterwards: ${after.healthStatus} ${after.health}`,

@@ -63,18 +63,19 @@ function attempt(
 
 const HEAD = "Host: dispatcher\r\nContent-Type: application/json\r\nX-Forwarded-For: 10.9.9.9\r\n";
 
+const whole = (text: string) => async (socket: Socket) => void socket.write(text);
+
 function kindsOf(
   order: AbuseOrder,
 ): Readonly<Record<string, (socket: Socket, isOver: () => boolean) => Promise<void>>> {
-  const whole = (text: string) => async (socket: Socket) => void socket.write(text);
   const body = (path: string, text: string, key = ""): string =>
     `POST ${path} HTTP/1.1\r\n${HEAD}${key}Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
   const huge =
     (key = "") =>
     async (socket: Socket): Promise<void> => {
       socket.write(`POST /trpc/asset.import HTTP/1.1\r\n${HEAD}${key}Content-Length: ${HUGE_BYTES}\r\n\r\n`);
-      const body = Readable.from(Array.from({ length: HUGE_BYTES / CHUNK.length }, () => CHUNK));
-      await pipeline(body, socket, { end: false }).catch(() => {});
+      const chunks = Readable.from(Array.from({ length: HUGE_BYTES / CHUNK.length }, () => CHUNK));
+      await pipeline(chunks, socket, { end: false }).catch(() => {});
     };
   const withKey = `Authorization: Bearer ${order.adminKey}\r\n`;
   const calls = Array.from({ length: BATCH_CALLS }, () => "a").join(",");

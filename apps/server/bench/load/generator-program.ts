@@ -87,8 +87,8 @@ function turns<One>(all: readonly One[], isFree: (one: One) => boolean): () => O
   let next = 0;
   return () => {
     for (let looked = 0; looked < all.length; looked += 1) {
-      const one = all[(next += 1) % all.length] as One;
-      if (isFree(one)) return one;
+      const one = all[(next += 1) % all.length];
+      if (one !== undefined && isFree(one)) return one;
     }
     return null;
   };
