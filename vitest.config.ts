@@ -30,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "story",
-          include: ["apps/*/test/**/*.test.ts", "examples/*.test.ts"],
+          include: ["apps/*/test/**/*.test.ts"],
           exclude: ["**/*.slow.test.ts", "**/*.chaos.test.ts", "**/node_modules/**"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 180_000,
@@ -50,7 +50,7 @@ export default defineConfig({
       {
         test: {
           name: "slow",
-          include: ["{packages,apps}/*/test/**/*.slow.test.ts"],
+          include: ["{packages,apps}/*/test/**/*.slow.test.ts", "examples/*.slow.test.ts"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 300_000,
           hookTimeout: 120_000,

@@ -14,11 +14,11 @@ import {
   startOwner,
   urlOf,
   write,
-} from "../../test/support/embedded-owners.ts";
-import type { DataFolder } from "../../test/support/embedded-owners.ts";
-import { silentLog } from "../../test/support/test-database.ts";
-import type { Database } from "./database.ts";
-import { startEmbeddedPostgres } from "./embedded.ts";
+} from "./support/embedded-owners.ts";
+import type { DataFolder } from "./support/embedded-owners.ts";
+import { silentLog } from "./support/test-database.ts";
+import type { Database } from "../src/db/database.ts";
+import { startEmbeddedPostgres } from "../src/db/embedded.ts";
 
 async function answers(db: Database): Promise<boolean> {
   try {
