@@ -113,12 +113,16 @@ export class Cluster {
     const wait = new Wait(this.#options.log, signal);
     let start: Start | null = null;
     let portsTaken = 0;
+    let unreadableSinceMs: number | null = null;
     for (;;) {
       // Read before the file: a server of ours that has ended is then not in it any more.
       const end = start?.end ?? null;
       const found = await readPostmaster(this.#dir);
+      // Since the last look at which it was whole, or not there: a server that is being started has just made it.
+      unreadableSinceMs = found === "unreadable" ? (unreadableSinceMs ?? wait.elapsedMs) : null;
       if (found === "unreadable") {
-        if (wait.elapsedMs > UNREADABLE_FOR_MS) await removeUnreadable(this.#dir).catch(nullIfMissing);
+        const unreadableMs = wait.elapsedMs - (unreadableSinceMs ?? 0);
+        if (unreadableMs > UNREADABLE_FOR_MS) await removeUnreadable(this.#dir).catch(nullIfMissing);
       } else if (found?.isAlive === true) {
         const entry = await this.#enterIfReady(found, onlyPort, start);
         if (entry !== null) return entry;
