@@ -202,7 +202,9 @@ test("the page at /docs and all that it loads come from this server alone", asyn
 test("no input, right or wrong, finds a fault of the server or an answer that the document does not tell of", async () => {
   const rest = await startRestApp();
   await rest.addAssets(5);
-  const { key: nodeKey } = await joinOverRest(rest);
+  // Several: some will be given up, or lose their keys, by what is called.
+  const nodeKeys: string[] = [];
+  for (const name of ["one", "two", "three", "four"]) nodeKeys.push((await joinOverRest(rest, { name })).key);
   const keyOf = async (role: "viewer" | "operator") => {
     const made = await rest.app.services.createKey(
       { role, name: role, ...(role === "operator" ? { operator: "ada" } : {}) },
@@ -212,7 +214,7 @@ test("no input, right or wrong, finds a fault of the server or an answer that th
   };
   const token = await rest.joinToken("ben", 1000);
   const others = [await keyOf("viewer"), await keyOf("operator"), token];
-  const keys = [undefined, ADMIN_KEY, ADMIN_KEY, nodeKey, nodeKey, ...others];
+  const keys = [undefined, ADMIN_KEY, ADMIN_KEY, ADMIN_KEY, ...nodeKeys, ...others];
   const document = await documentOf(rest);
   const judge = createJudge(document);
   const calls = endpointsOf(document).map((endpoint) => {
@@ -235,9 +237,9 @@ test("no input, right or wrong, finds a fault of the server or an answer that th
     }),
     { numRuns: 3000 },
   );
-  // It has been somewhere: nearly every operation was let in by some of its inputs, and refused others.
+  // It has been somewhere: most operations were let in by some of their inputs, and refused others.
   const letIn = [...statuses.values()].filter((seen) => seen.has(200)).length;
-  expect(letIn).toBeGreaterThan(calls.length * 0.6);
+  expect(letIn).toBeGreaterThan(calls.length / 2);
   expect(await rest.imbalances()).toEqual([]);
 }, 120_000);
 
