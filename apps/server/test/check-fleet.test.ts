@@ -108,10 +108,23 @@ test("a fleet that lost, doubled, miscounted and overspent nothing is found with
   }).flat();
   const crowded = await checkWith(...crowd);
   for (const what of ["leases", "fetches"]) {
-    const overBudget = new RegExp(`^origin origin\\.example:443 is over its budget: \\d+ ${what} at once, 3 allowed$`);
+    const overBudget = new RegExp(
+      `^origin origin\\.example:443 is over its budget: \\d+ ${what} at once, 3 allowed: assignment `,
+    );
     expect(crowded).toContainEqual(expect.stringMatching(overBudget));
   }
   expect(crowded).toContainEqual(expect.stringMatching(/^asset \d+ had \d+ copies and leases at once, \d allowed$/));
+  // The same crowd killed before its deadlines has overspent too; one whose leases had ended by then has not.
+  const killedCrowd = (expiresAtMs: number): Promise<readonly string[]> =>
+    checkWith(
+      ...crowd.map((entry): FleetEntry => {
+        if (entry.event === "granted") return { ...entry, expiresAtMs };
+        return entry.event === "ended" ? { event: "died", node: entry.node, atMs: entry.atMs } : entry;
+      }),
+    );
+  const tooManyFetches = expect.stringMatching(/is over its budget: \d+ fetches at once, 3 allowed: assignment /);
+  expect(await killedCrowd(soonAfter + 500)).toContainEqual(tooManyFetches);
+  expect(await killedCrowd(soonAfter)).not.toContainEqual(tooManyFetches);
 
   const plant = async (fault: string): Promise<readonly string[]> => {
     let found: readonly string[] = [];

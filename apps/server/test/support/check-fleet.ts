@@ -6,6 +6,9 @@
  * said it was killed the moment after. A log knows for sure that a lease was open from the moment the grant was heard until
  * its fetch had ended or its deadline had come: nothing is taken back before its node has been told. Of one that its node was
  * told to stop, or that was granted anew, it is known only that it was open when the node last asked and was told so.
+ *
+ * A node that no server answers may go on with a fetch beyond the deadline: late work is welcome. That part of a fetch is on
+ * no origin's budget, which counts leases.
  */
 import type { Sql } from "../../src/db/database.ts";
 import { findImbalances } from "./find-imbalances.ts";
@@ -50,7 +53,12 @@ type KnownLease = Span & {
   /** When its node heard that the copy is accepted; null for never. */
   readonly storedMs: number | null;
 };
-type Fetched = Span & { readonly origin: string; readonly isResumed: boolean };
+type Fetched = Span & {
+  readonly assignmentId: string;
+  readonly node: string;
+  readonly origin: string;
+  readonly isResumed: boolean;
+};
 type Story = {
   readonly grants: readonly Granted[];
   /** By the time at which they were heard of. */
@@ -85,9 +93,10 @@ function readStory(entries: readonly FleetEntry[]): Story {
     const endFetch = (lease: OpenLease, toMs: number): void => {
       if (lease.fetchFromMs === null) return;
       const { grant, term, fetchFromMs } = lease;
-      const name = `${grant.assignmentId}/${term}`;
-      const span = { fromMs: fetchFromMs, toMs: Math.max(fetchFromMs, toMs) };
-      fetches.push({ ...span, origin: hostOf(grant.url), isResumed: begun.has(name) });
+      const { assignmentId, node } = grant;
+      const name = `${assignmentId}/${term}`;
+      const span = { fromMs: fetchFromMs, toMs: Math.max(fetchFromMs, Math.min(toMs, lease.expiresAtMs)) };
+      fetches.push({ ...span, assignmentId, node, origin: hostOf(grant.url), isResumed: begun.has(name) });
       begun.add(name);
       lease.fetchFromMs = null;
     };
@@ -269,16 +278,20 @@ function findOverspent({ leases, fetches }: Story, rows: FleetRows): string[] {
   const rowsByOrigin = Map.groupBy(rows.assignments, (row) => row.origin);
   return rows.origins.flatMap(({ host, concurrencyMax, requestsPerMinute }) => {
     const ownFetches = fetchesByOrigin.get(host) ?? [];
-    const leased = peakOf(leasesByOrigin.get(host) ?? []);
-    const fetching = peakOf(ownFetches);
+    const leased = widestOf(leasesByOrigin.get(host) ?? []);
+    const fetching = widestOf(ownFetches);
     // A lease that was granted before the minute began may be fetched in it, and there are no more of these than slots.
     const mayBegin = requestsPerMinute + concurrencyMax;
     const begun = mostInAMinute(ownFetches.filter((fetch) => !fetch.isResumed).map((fetch) => fetch.fromMs));
     const granted = mostInAMinute((rowsByOrigin.get(host) ?? []).map((row) => row.grantedAtMs));
     const overBudget = `origin ${host} is over its budget:`;
     return [
-      ...(leased > concurrencyMax ? [`${overBudget} ${leased} leases at once, ${concurrencyMax} allowed`] : []),
-      ...(fetching > concurrencyMax ? [`${overBudget} ${fetching} fetches at once, ${concurrencyMax} allowed`] : []),
+      ...(leased.length > concurrencyMax
+        ? [`${overBudget} ${leased.length} leases at once, ${concurrencyMax} allowed: ${namesOf(leased)}`]
+        : []),
+      ...(fetching.length > concurrencyMax
+        ? [`${overBudget} ${fetching.length} fetches at once, ${concurrencyMax} allowed: ${namesOf(fetching)}`]
+        : []),
       ...(begun > mayBegin ? [`${overBudget} ${begun} fetches begun in a minute, ${mayBegin} at most`] : []),
       ...(granted > requestsPerMinute
         ? [`${overBudget} ${granted} leases granted in a minute, ${requestsPerMinute} allowed`]
@@ -287,8 +300,8 @@ function findOverspent({ leases, fetches }: Story, rows: FleetRows): string[] {
   });
 }
 
-/** Most spans that lie over one moment; one that ends as another begins does not overlap it. */
-function peakOf(spans: readonly Span[]): number {
+/** The spans over the moment that most of them lie over; one that ends as another begins does not overlap it. */
+function widestOf<S extends Span>(spans: readonly S[]): readonly S[] {
   // Ends before beginnings: so one without length would end before it has begun.
   const steps = spans
     .flatMap(({ fromMs, toMs }) =>
@@ -301,12 +314,19 @@ function peakOf(spans: readonly Span[]): number {
     )
     .toSorted((a, b) => a.atMs - b.atMs || a.by - b.by);
   let now = 0;
-  let peak = 0;
-  for (const { by } of steps) {
+  let peak = { count: 0, atMs: 0 };
+  for (const { by, atMs } of steps) {
     now += by;
-    peak = Math.max(peak, now);
+    if (now > peak.count) peak = { count: now, atMs };
   }
-  return peak;
+  return spans.filter(({ fromMs, toMs }) => fromMs <= peak.atMs && peak.atMs < toMs);
+}
+
+function namesOf(spans: readonly (Span & { readonly assignmentId: string; readonly node: string })[]): string {
+  const names = spans.map(({ assignmentId, node, fromMs, toMs }) => {
+    return `assignment ${assignmentId} of node ${node} from ${fromMs} to ${toMs}`;
+  });
+  return names.join(", ");
 }
 
 function mostInAMinute(times: readonly number[]): number {
@@ -334,7 +354,7 @@ function findOverfull({ leases }: Story, rows: FleetRows): string[] {
     const storedMsById = new Map(own.map(({ assignmentId, storedMs }) => [assignmentId, storedMs]));
     // A copy that was accepted stays.
     const kept = [...storedMsById.values()].flatMap((fromMs) => (fromMs === null ? [] : [{ fromMs, toMs: Infinity }]));
-    const peak = peakOf([...own, ...kept]);
+    const peak = widestOf([...own, ...kept]).length;
     return peak > copiesMax ? [`asset ${id} had ${peak} copies and leases at once, ${copiesMax} allowed`] : [];
   });
 }
