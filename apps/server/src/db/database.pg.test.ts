@@ -176,7 +176,8 @@ test("a serialization fault is repeated until it goes through", async () => {
     await tx`update things set value = ${(row?.value ?? 0) + 1} where id = ${mine}`;
   };
   await collide((mine, other) => db.transaction((tx) => swap(tx, mine, other), { isolation: "serializable" }));
-  expect(runs).toBe(3);
+  // More when a repeat meets the other one once more, which has not quite ended.
+  expect(runs).toBeGreaterThanOrEqual(3);
   expect((await sql`select value from things order by value`).map(({ value }) => value as number)).toEqual([1, 2]);
 });
 
@@ -195,7 +196,8 @@ test("a deadlock is repeated until it goes through", async () => {
       await tx`update things set value = value + 1 where id = ${other}`;
     }),
   );
-  expect(runs).toBe(3);
+  // More when a repeat takes its row back before the other one has woken.
+  expect(runs).toBeGreaterThanOrEqual(3);
   expect(await sql`select id, value from things order by id`).toEqual([
     { id: 1, value: 2 },
     { id: 2, value: 2 },
