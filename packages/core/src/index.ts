@@ -118,7 +118,7 @@ export { fifo } from "./urgency/fifo.ts";
 export { URGENCY_POLICIES } from "./urgency/policies.ts";
 export type { UrgencyPolicyName } from "./urgency/policies.ts";
 export { urgencyPolicy } from "./urgency/policy.ts";
-export type { CopiesChange, Urgency, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./urgency/policy.ts";
+export type { CopiesChange, TermRule, Urgency, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./urgency/policy.ts";
 export { priorityFirst } from "./urgency/priority-first.ts";
 export { rarestFirst } from "./urgency/rarest-first.ts";
 export { rescueFirst, urgencyOf } from "./urgency/rescue-first.ts";

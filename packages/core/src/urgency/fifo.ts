@@ -7,6 +7,6 @@ import type { UrgencyPolicy } from "./policy.ts";
  */
 export const fifo: UrgencyPolicy = urgencyPolicy({
   name: "fifo",
-  termsOf: ({ askedForAtMs }) => [{ name: "waiting", points: waitingShare(askedForAtMs, 1), askedForAtMs }],
+  terms: [{ name: "waiting", pointsOf: ({ askedForAtMs }) => waitingShare(askedForAtMs, 1) }],
   afterCopies: (urgency) => urgency,
 });

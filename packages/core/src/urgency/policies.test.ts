@@ -71,9 +71,9 @@ const fewnessOf = ({ independentCopies }: UrgencyFacts): number => -Math.min(ind
 /** For a collection whose publisher will be switched off: the day decides, and wishes do not. */
 const threatOnly: UrgencyPolicy = urgencyPolicy({
   name: "threat-only",
-  termsOf: (facts, nowMs) => [
-    { name: "threat", points: threatTier(facts, nowMs), removeByMs: facts.removeByMs },
-    { name: "waiting", points: waitingShare(facts.askedForAtMs, 1024), askedForAtMs: facts.askedForAtMs },
+  terms: [
+    { name: "threat", pointsOf: threatTier },
+    { name: "waiting", pointsOf: ({ askedForAtMs }) => waitingShare(askedForAtMs, 1024) },
   ],
   afterCopies: (urgency) => urgency,
 });

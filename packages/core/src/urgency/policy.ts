@@ -63,31 +63,51 @@ export type UrgencyPolicy = {
   readonly afterCopies: (urgency: number, copies: CopyRange, change: CopiesChange) => number;
 };
 
-/** What a policy is made of where its urgency is the sum of its terms, as it is for all that are here. */
-type PolicyParts = Pick<UrgencyPolicy, "name" | "termsOf" | "afterCopies">;
+/** One term of a sum, and what it weighs. */
+export type TermRule = {
+  readonly name: UrgencyTerm["name"];
+  readonly pointsOf: (facts: UrgencyFacts, nowMs: number) => number;
+};
+
+/** What a policy is made of where its urgency is the sum of its terms, the weightiest first, as it is for all that are here. */
+type PolicyParts = Pick<UrgencyPolicy, "name" | "afterCopies"> & { readonly terms: readonly TermRule[] };
 
 /** A policy whose urgency is the sum of its terms. Time changes it where threat is one of them. */
-export function urgencyPolicy({ name, termsOf, afterCopies }: PolicyParts): UrgencyPolicy {
-  const checkedTermsOf: UrgencyPolicy["termsOf"] = (facts, nowMs) => {
-    checkUrgencyFacts(facts);
-    requireFinite(nowMs, "nowMs");
-    return termsOf(facts, nowMs);
-  };
+export function urgencyPolicy({ name, terms, afterCopies }: PolicyParts): UrgencyPolicy {
+  const hasThreat = terms.some((term) => term.name === "threat");
   return {
     name,
-    termsOf: checkedTermsOf,
     afterCopies,
+    // Asked for several times a copy: it makes nothing but its answer.
     urgencyOf: (facts, nowMs) => {
+      checkUrgencyFacts(facts);
+      requireFinite(nowMs, "nowMs");
       let value = 0;
-      let changesAtMs: number | null = null;
-      for (const term of checkedTermsOf(facts, nowMs)) {
-        value += term.points;
-        if (term.name === "threat") changesAtMs = threatChangesAtMs(facts, nowMs);
-      }
-      return { value, changesAtMs };
+      for (const { pointsOf } of terms) value += pointsOf(facts, nowMs);
+      return { value, changesAtMs: hasThreat ? threatChangesAtMs(facts, nowMs) : null };
+    },
+    termsOf: (facts, nowMs) => {
+      checkUrgencyFacts(facts);
+      requireFinite(nowMs, "nowMs");
+      let value = 0;
+      return terms.map((term) => {
+        const before = value;
+        value += term.pointsOf(facts, nowMs);
+        // A sum rounds a fraction to the bits that are left: what it has grown by is what the term weighs in it.
+        return EXPLAIN[term.name](value - before, facts);
+      });
     },
   };
 }
+
+/** A term's points with the facts that they come from. */
+const EXPLAIN: { readonly [Name in UrgencyTerm["name"]]: (points: number, facts: UrgencyFacts) => UrgencyTerm } = {
+  copies: (points, { independentCopies, copies }) => ({ name: "copies", points, independentCopies, copies }),
+  threat: (points, { removeByMs }) => ({ name: "threat", points, removeByMs }),
+  priority: (points, { priority }) => ({ name: "priority", points, priority }),
+  rank: (points, { rank }) => ({ name: "rank", points, rank }),
+  waiting: (points, { askedForAtMs }) => ({ name: "waiting", points, askedForAtMs }),
+};
 
 /** @throws DispatcherError INPUT_INVALID for the first fact that cannot be */
 export function checkUrgencyFacts(facts: UrgencyFacts): void {

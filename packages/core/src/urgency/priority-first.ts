@@ -8,23 +8,23 @@ import {
   urgencyPolicy,
   waitingShare,
 } from "./policy.ts";
-import type { CopiesChange, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./policy.ts";
+import type { CopiesChange, TermRule, UrgencyPolicy } from "./policy.ts";
 
 const COPIES_TIER = 1;
 const THREAT_TIER = 10;
 const RANK_STEP = 100;
 const PRIORITY_STEP = RANK_STEP * RANK_STEPS;
 
-function termsOf(facts: UrgencyFacts, nowMs: number): readonly UrgencyTerm[] {
-  const { independentCopies, copies, priority, rank, removeByMs, askedForAtMs } = facts;
-  return [
-    { name: "priority", points: PRIORITY_STEP * priority, priority },
-    { name: "rank", points: RANK_STEP * rankSteps(rank), rank },
-    { name: "threat", points: THREAT_TIER * threatTier(facts, nowMs), removeByMs },
-    { name: "copies", points: COPIES_TIER * copiesTier(independentCopies, copies), independentCopies, copies },
-    { name: "waiting", points: waitingShare(askedForAtMs, WAITING_STEP_MS), askedForAtMs },
-  ];
-}
+const TERMS: readonly TermRule[] = [
+  { name: "priority", pointsOf: ({ priority }) => PRIORITY_STEP * priority },
+  { name: "rank", pointsOf: ({ rank }) => RANK_STEP * rankSteps(rank) },
+  { name: "threat", pointsOf: (facts, nowMs) => THREAT_TIER * threatTier(facts, nowMs) },
+  {
+    name: "copies",
+    pointsOf: ({ independentCopies, copies }) => COPIES_TIER * copiesTier(independentCopies, copies),
+  },
+  { name: "waiting", pointsOf: ({ askedForAtMs }) => waitingShare(askedForAtMs, WAITING_STEP_MS) },
+];
 
 function afterCopies(urgency: number, copies: CopyRange, { before, after }: CopiesChange): number {
   return urgency + COPIES_TIER * (copiesTier(after, copies) - copiesTier(before, copies));
@@ -42,4 +42,4 @@ function afterCopies(urgency: number, copies: CopyRange, { before, after }: Copi
  *
  * At most 989,944, below 2^20: exact.
  */
-export const priorityFirst: UrgencyPolicy = urgencyPolicy({ name: "priority-first", termsOf, afterCopies });
+export const priorityFirst: UrgencyPolicy = urgencyPolicy({ name: "priority-first", terms: TERMS, afterCopies });

@@ -1,6 +1,6 @@
 import type { CopyRange } from "../asset.ts";
 import { RANK_STEPS, WAITING_STEP_MS, rankSteps, threatTier, urgencyPolicy, waitingShare } from "./policy.ts";
-import type { CopiesChange, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./policy.ts";
+import type { CopiesChange, TermRule, UrgencyPolicy } from "./policy.ts";
 
 const RANK_STEP = 10;
 const PRIORITY_STEP = RANK_STEP * RANK_STEPS;
@@ -12,16 +12,13 @@ function missingSteps(independentCopies: number): number {
   return COPIES_MAX - Math.min(independentCopies, COPIES_MAX);
 }
 
-function termsOf(facts: UrgencyFacts, nowMs: number): readonly UrgencyTerm[] {
-  const { independentCopies, copies, priority, rank, removeByMs, askedForAtMs } = facts;
-  return [
-    { name: "copies", points: COPY_STEP * missingSteps(independentCopies), independentCopies, copies },
-    { name: "priority", points: PRIORITY_STEP * priority, priority },
-    { name: "rank", points: RANK_STEP * rankSteps(rank), rank },
-    { name: "threat", points: threatTier(facts, nowMs), removeByMs },
-    { name: "waiting", points: waitingShare(askedForAtMs, WAITING_STEP_MS), askedForAtMs },
-  ];
-}
+const TERMS: readonly TermRule[] = [
+  { name: "copies", pointsOf: ({ independentCopies }) => COPY_STEP * missingSteps(independentCopies) },
+  { name: "priority", pointsOf: ({ priority }) => PRIORITY_STEP * priority },
+  { name: "rank", pointsOf: ({ rank }) => RANK_STEP * rankSteps(rank) },
+  { name: "threat", pointsOf: (facts, nowMs) => threatTier(facts, nowMs) },
+  { name: "waiting", pointsOf: ({ askedForAtMs }) => waitingShare(askedForAtMs, WAITING_STEP_MS) },
+];
 
 function afterCopies(urgency: number, _copies: CopyRange, { before, after }: CopiesChange): number {
   return urgency + COPY_STEP * (missingSteps(after) - missingSteps(before));
@@ -40,4 +37,4 @@ function afterCopies(urgency: number, _copies: CopyRange, { before, after }: Cop
  *
  * At most 1,998,995, below 2^21: exact.
  */
-export const rarestFirst: UrgencyPolicy = urgencyPolicy({ name: "rarest-first", termsOf, afterCopies });
+export const rarestFirst: UrgencyPolicy = urgencyPolicy({ name: "rarest-first", terms: TERMS, afterCopies });

@@ -1,28 +1,21 @@
 import type { CopyRange } from "../asset.ts";
 import { RANK_STEPS, copiesTier, rankSteps, threatTier, urgencyPolicy, waitingShare } from "./policy.ts";
-import type { CopiesChange, UrgencyFacts, UrgencyPolicy, UrgencyTerm } from "./policy.ts";
+import type { CopiesChange, TermRule, UrgencyPolicy } from "./policy.ts";
 
 /** What one copies tier weighs: more than everything else together. */
 const COPIES_TIER = 1_000_000;
 const THREAT_TIER = 10_000;
 
-function termsOf(facts: UrgencyFacts, nowMs: number): readonly UrgencyTerm[] {
-  const { independentCopies, copies, priority, rank, removeByMs, askedForAtMs } = facts;
-  const copiesPoints = COPIES_TIER * copiesTier(independentCopies, copies);
-  const threatPoints = THREAT_TIER * threatTier(facts, nowMs);
-  const priorityPoints = RANK_STEPS * priority;
-  const rankPoints = rankSteps(rank);
-  // The sum rounds the fraction to the bits that are left, and these are what waiting weighs in it.
-  const whole = copiesPoints + threatPoints + priorityPoints + rankPoints;
-  const waitingPoints = whole + waitingShare(askedForAtMs, 0) - whole;
-  return [
-    { name: "copies", points: copiesPoints, independentCopies, copies },
-    { name: "threat", points: threatPoints, removeByMs },
-    { name: "priority", points: priorityPoints, priority },
-    { name: "rank", points: rankPoints, rank },
-    { name: "waiting", points: waitingPoints, askedForAtMs },
-  ];
-}
+const TERMS: readonly TermRule[] = [
+  {
+    name: "copies",
+    pointsOf: ({ independentCopies, copies }) => COPIES_TIER * copiesTier(independentCopies, copies),
+  },
+  { name: "threat", pointsOf: (facts, nowMs) => THREAT_TIER * threatTier(facts, nowMs) },
+  { name: "priority", pointsOf: ({ priority }) => RANK_STEPS * priority },
+  { name: "rank", pointsOf: ({ rank }) => rankSteps(rank) },
+  { name: "waiting", pointsOf: ({ askedForAtMs }) => waitingShare(askedForAtMs, 0) },
+];
 
 function afterCopies(urgency: number, copies: CopyRange, { before, after }: CopiesChange): number {
   return urgency + COPIES_TIER * (copiesTier(after, copies) - copiesTier(before, copies));
@@ -40,7 +33,7 @@ function afterCopies(urgency: number, copies: CopyRange, { before, after }: Copi
  * The whole part is below 2^22, so the fraction tells 2,048 ms apart at worst, and finer where the whole part is small.
  * Databases store this number: its formula does not change, not in its last bit.
  */
-export const rescueFirst: UrgencyPolicy = urgencyPolicy({ name: "rescue-first", termsOf, afterCopies });
+export const rescueFirst: UrgencyPolicy = urgencyPolicy({ name: "rescue-first", terms: TERMS, afterCopies });
 
 /** The urgency by the default policy. O(1). */
 export const urgencyOf: UrgencyPolicy["urgencyOf"] = rescueFirst.urgencyOf;

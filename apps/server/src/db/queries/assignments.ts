@@ -182,8 +182,8 @@ export async function insertAssignments(
   const rows = await sql<{ id: AssignmentId; assetId: AssetId; nodeId: NodeId; term: number }[]>`
     insert into assignments (asset_id, node_id, operator_id, origin_id, state, term, turn, granted_at, lease_expires_at,
                              reserved_bytes)
-    select asset, node, operator, origin, 'granted', term, term, to_timestamp(${nowMs}::double precision / 1000),
-           to_timestamp(expires / 1000), reserved
+    select r.asset, r.node, r.operator, r.origin, 'granted', r.term, r.term,
+           to_timestamp(${nowMs}::double precision / 1000), to_timestamp(r.expires / 1000), r.reserved
       from (select *, row_number() over (partition by asset order by term) as place
               from unnest(${grants.map((grant) => grant.assetId)}::bigint[], ${grants.map((grant) => grant.nodeId)}::bigint[],
                           ${grants.map((grant) => grant.operatorId)}::bigint[], ${grants.map((grant) => grant.originId)}::bigint[],
@@ -191,15 +191,13 @@ export async function insertAssignments(
                           ${grants.map((grant) => grant.expiresAtMs)}::double precision[],
                           ${grants.map((grant) => grant.after)}::bigint[], ${grants.map((grant) => grant.factsVersion)}::integer[])
                      as u(asset, node, operator, origin, term, reserved, expires, after, facts)) r
-     where r.term = r.place + coalesce((select max(h.turn) from assignments h where h.asset_id = r.asset), 0)
-       and exists (select from standings s
-                    where s.asset_id = r.asset and s.state = 'wanted' and s.facts_version = r.facts)
-       and (r.place > 1 or r.after is null
-            or exists (select from assignments p
-                        where p.asset_id = r.asset and p.turn = r.term - 1 and p.node_id = r.after))
-       and not exists (select from assignments h
-                        where h.asset_id = r.asset and h.node_id = r.node
-                          and h.state in ('granted', 'running', 'stored'))
+      join standings s on s.asset_id = r.asset and s.state = 'wanted' and s.facts_version = r.facts
+     cross join lateral (
+       select coalesce(max(h.turn), 0) as last_turn,
+              coalesce(bool_or(h.turn = r.term - 1 and h.node_id = r.after), false) as is_after,
+              coalesce(bool_or(h.node_id = r.node and h.state in ('granted', 'running', 'stored')), false) as is_held
+         from assignments h where h.asset_id = r.asset) t
+     where r.term = r.place + t.last_turn and (r.place > 1 or r.after is null or t.is_after) and not t.is_held
      order by r.asset, r.term
     on conflict (asset_id, turn) do nothing
     returning id::text as id, asset_id::text as "assetId", node_id::text as "nodeId", term`;

@@ -307,10 +307,17 @@ export async function readQueues(
                   ${queues.map(({ after }) => after?.id ?? "0")}::bigint[],
                   ${queues.map((queue) => queue.take)}::integer[]) as q(origin_id, size_class, urgency, id, take)
      cross join lateral (
-       select h.* from standings h
-        where h.origin_id = q.origin_id and h.size_class = q.size_class and h.state = 'wanted' and h.places_left > 0
-          and h.urgency <= q.urgency and (h.urgency < q.urgency or h.asset_id > q.id)
-        order by h.urgency desc, h.asset_id limit q.take) s
+       select * from (
+         (select * from standings h
+           where h.origin_id = q.origin_id and h.size_class = q.size_class and h.state = 'wanted' and h.places_left > 0
+             and h.urgency = q.urgency and h.asset_id > q.id
+           order by h.asset_id limit q.take)
+         union all
+         (select * from standings h
+           where h.origin_id = q.origin_id and h.size_class = q.size_class and h.state = 'wanted' and h.places_left > 0
+             and h.urgency < q.urgency
+           order by h.urgency desc, h.asset_id limit q.take)) h
+        order by urgency desc, asset_id limit q.take) s
       join assets a on a.id = s.asset_id join datasets d on d.id = a.dataset_id
      order by s.origin_id, s.size_class, s.urgency desc, s.asset_id`;
   return rows.map(toQueuedAsset);
