@@ -41,31 +41,42 @@ function arrayType(oids: readonly [number, ...number[]], element: Codec): ArrayT
   return {
     to: oids[0],
     from: [...oids],
-    parse: (text) => parseArray(text).map((item) => (item === null ? null : element.parse(item))),
+    parse: (text) => {
+      const items = parseArray(text);
+      return element === asText ? items : items.map((item) => (item === null ? null : element.parse(item)));
+    },
     // PostgreSQL refuses what is no array, with a message that shows it.
     serialize: (values) => (Array.isArray(values) ? formatArray(values, element) : String(values)),
   };
 }
 
-/** Text in which nothing has a meaning of its own; NULL is told from it by its letters. */
-const PLAIN = /^[0-9.+-]+$/;
+/** Text in which nothing has a meaning of its own: numbers and hex digits, of which no NULL can be made. */
+const PLAIN = /^[0-9a-f.+-]+$/;
 
 function formatArray(values: readonly unknown[], element: Codec): string {
-  const items = values.map((value) => {
-    if (value === undefined) throw new TypeError("An array given to a statement has an undefined element.");
-    if (value === null) return "null";
-    const text = element.serialize(value);
-    return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
-  });
-  return `{${items.join(",")}}`;
+  let text = "";
+  for (const value of values) text += `${text === "" ? "" : ","}${formatItem(value, element)}`;
+  return `{${text}}`;
+}
+
+function formatItem(value: unknown, element: Codec): string {
+  if (value === undefined) throw new TypeError("An array given to a statement has an undefined element.");
+  if (value === null) return "null";
+  const text = element.serialize(value);
+  return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
 }
 
 /** One item: quoted, with `\` before each quote and backslash, or bare. A bare NULL is no text. */
 const ITEM = /"((?:[^"\\]|\\.)*)"|([^,{}]+)/gs;
 
-function parseArray(text: string): readonly (string | null)[] {
+function parseArray(text: string): (string | null)[] {
+  if (text === "{}") return [];
+  if (!text.includes('"')) return text.slice(1, -1).split(",").map(nullOrText);
   return Array.from(text.matchAll(ITEM), ([, quoted, bare]) => {
-    if (quoted !== undefined) return quoted.replaceAll(/\\(.)/gs, "$1");
-    return bare === undefined || bare === "NULL" ? null : bare;
+    return quoted === undefined ? nullOrText(bare ?? "NULL") : quoted.replaceAll(/\\(.)/gs, "$1");
   });
+}
+
+function nullOrText(bare: string): string | null {
+  return bare === "NULL" ? null : bare;
 }

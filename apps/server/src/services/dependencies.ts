@@ -4,6 +4,7 @@ import type { Database } from "../db/database.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { Feeder } from "./feeder/feeder.ts";
+import type { FeederParts } from "./feeder/feeder.ts";
 import { KnownLeases } from "./sync/known-leases.ts";
 
 /** What every use case stands on. */
@@ -23,8 +24,12 @@ export type Dependencies = {
 };
 
 /** All of it, from what the process has opened. */
-export function assembleDependencies(parts: Omit<Dependencies, "feeder" | "knownLeases">): Dependencies {
-  return { ...parts, feeder: new Feeder(parts), knownLeases: new KnownLeases() };
+export function assembleDependencies({
+  salt,
+  ...parts
+}: Omit<Dependencies, "feeder" | "knownLeases"> & Pick<FeederParts, "salt">): Dependencies {
+  const feeder = new Feeder(salt === undefined ? parts : { ...parts, salt });
+  return { ...parts, feeder, knownLeases: new KnownLeases() };
 }
 
 /** `baseMs` up or down by at most a tenth, so that a fleet does not speak in one voice. */

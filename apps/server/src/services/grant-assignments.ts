@@ -306,7 +306,10 @@ export async function grantAssignments(
   return granted;
 }
 
-/** What is to be asked again for grants that were overtaken. */
+/**
+ * What is to be asked again for grants that were overtaken: by nodes that got less than they lost. The others have work for
+ * now and ask again with their next sync, which costs nobody another transaction.
+ */
 export function claimsAfterLoss(
   claims: readonly Claim[],
   { grants, lost }: { readonly grants: readonly OpenGrant[]; readonly lost: readonly TermedGrant[] },
@@ -316,7 +319,9 @@ export function claimsAfterLoss(
   const lostByNode = Map.groupBy(lost, (grant) => grant.nodeId);
   return claims.flatMap((claim) => {
     const wants = lostByNode.get(claim.nodeId)?.length ?? 0;
-    const bytes = (given.get(claim.nodeId) ?? []).reduce((sum, grant) => sum + grant.reservedBytes, 0);
-    return wants === 0 ? [] : [{ ...claim, wants, openBytes: claim.openBytes + bytes }];
+    const own = given.get(claim.nodeId) ?? [];
+    if (wants <= own.length) return [];
+    const bytes = own.reduce((sum, grant) => sum + grant.reservedBytes, 0);
+    return [{ ...claim, wants, openBytes: claim.openBytes + bytes }];
   });
 }

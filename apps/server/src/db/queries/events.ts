@@ -76,6 +76,14 @@ export async function readEventCursor(sql: Sql): Promise<EventCursor> {
   return row.xmin;
 }
 
+/** The assets that stand otherwise since an event. */
+export type ChangedAssets = {
+  readonly id: number;
+  /** Nodes have taken them up or finished them, and given nothing back: they have become less urgent. */
+  readonly isProgress: boolean;
+  readonly assetIds: readonly AssetId[];
+};
+
 /**
  * The assets that changed since, and where to read on; of the last hour at most, so a reader that slept longer begins anew.
  * What a transaction that was under way before had changed may come twice, and nothing is missed.
@@ -84,13 +92,16 @@ export async function readChangedAssets(
   sql: Sql,
   cursor: EventCursor,
 ): Promise<{
-  readonly events: readonly { readonly id: number; readonly assetIds: readonly AssetId[] }[];
+  readonly events: readonly ChangedAssets[];
   readonly cursor: EventCursor;
 }> {
-  const rows = await sql<{ id: number | null; assetIds: AssetId[] | null; xmin: string }[]>`
-    select e.id, e.asset_ids::text[] as "assetIds", pg_snapshot_xmin(pg_current_snapshot())::text as xmin
+  const rows = await sql<{ id: number | null; isProgress: boolean; assetIds: AssetId[] | null; xmin: string }[]>`
+    select e.id, e.asset_ids::text[] as "assetIds", pg_snapshot_xmin(pg_current_snapshot())::text as xmin,
+           e.kind in ('node.synced', 'node.granted') and e.detail - '{granted,running,stored}'::text[] = '{}' as "isProgress"
       from (select 1) one left join events e on e.xid >= ${cursor}::xid8 and e.at > now() - interval '1 hour' and e.asset_ids <> '{}'`;
-  const events = rows.flatMap(({ id, assetIds }) => (id === null || assetIds === null ? [] : [{ id, assetIds }]));
+  const events = rows.flatMap(({ id, isProgress, assetIds }) =>
+    id === null || assetIds === null ? [] : [{ id, isProgress, assetIds }],
+  );
   return { events, cursor: rows[0]?.xmin ?? cursor };
 }
 

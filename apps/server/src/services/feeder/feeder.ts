@@ -64,7 +64,7 @@ const SPARE = 16;
 /** Loaded at once, shared among the queues, and so many of each at least. More: decisions wait longer for a load. */
 const LOADED_AT_ONCE = 2_048;
 const CHUNK_MIN = 16;
-const CHUNK_MAX = 256;
+const CHUNK_MAX = 512;
 /** A queue is loaded on before a round has to wait for it: while it has less than so many chunks more than a round needs. */
 const CHUNKS_AHEAD = 2;
 /** Assets read in one statement. */
@@ -74,6 +74,13 @@ const SEARCH_DEPTH = 2_000;
 const SEARCH_TAKE = 4;
 /** Where a search has found nothing for an operator, it is not repeated for so long. */
 const SEARCH_PAUSE_MS = 10_000;
+/**
+ * What the nodes of other servers took up or finished is put aside for so long, and read once for all that happens to it
+ * meanwhile: somebody is at it, and there is other work. Longer: its next copy is begun later.
+ */
+const ASIDE_MS = 5_000;
+/** With more changes than these, as after a rest, the heads of the queues are sooner loaded anew: of what is loaded, and in all. */
+const CHANGES_MAX = { loaded: 2 * LOADED_AT_ONCE, all: 50_000 };
 /** After a grant was lost to another server, this one keeps out of the way of others for so long. */
 const COMPANY_MS = 60_000;
 /** A node that failed on an asset is kept from it for so many first pauses: another tries meanwhile. */
@@ -91,6 +98,8 @@ export type FeederParts = {
   readonly config: ServerConfig;
   readonly vetting: VettingRule;
   readonly metrics?: Pick<Metrics, "roundEnded">;
+  /** Odd, and another one in each process: it orders what is as urgent while others work on the same queues. */
+  readonly salt?: number;
 };
 
 /** A grant as decided, with the term it is to be written under. */
@@ -146,6 +155,8 @@ export class Feeder {
   readonly #origins = new Map<OriginId, Origin>();
   /** To be read again before the next decision. */
   readonly #stale = new Set<AssetId>();
+  /** Touched by nodes of other servers: neither given out nor read before a moment of `performance.now()`, the soonest first. */
+  readonly #aside = new Map<AssetId, number>();
   /** Assets granted in transactions that are under way, which the database does not show yet; and how often. */
   readonly #inFlight = new Map<AssetId, number>();
   /** Not to be given out, or not to everybody, before a moment of `performance.now()`. */
@@ -155,8 +166,7 @@ export class Feeder {
   /** What the log brought last time: some of it comes again. */
   #seenEvents: ReadonlySet<number> = new Set();
   readonly #searchedInVain = new Map<OperatorId, number>();
-  /** By which this process orders what is as urgent, while others work on the same queues. */
-  readonly #salt = randomInt(1, 2 ** 31) | 1;
+  readonly #salt: number;
   #companyUntilMs = -Infinity;
   /** What the order in the pool was made for. */
   #isInCompany = false;
@@ -174,6 +184,7 @@ export class Feeder {
 
   constructor(parts: FeederParts) {
     this.#parts = parts;
+    this.#salt = parts.salt ?? randomInt(1, 2 ** 31) | 1;
     this.#pool = this.#newPool();
   }
 
@@ -189,11 +200,12 @@ export class Feeder {
         await this.#begin();
         this.#isInCompany = isInCompany;
       } else if (isFresh || nowMs - this.#polledAtMs > POLL_MS) await this.#poll();
+      await this.#takeUp(isFresh ? Infinity : performance.now());
       this.#wake();
       await this.#refresh();
       // A known asset may have moved to an origin that was not.
       if ([...this.#queues.values()].some(({ id }) => !this.#origins.has(id.originId))) await this.#readOrigins();
-      await this.#refill(wanted);
+      await this.#refill(wanted, { isFresh });
     });
   }
 
@@ -360,7 +372,7 @@ export class Feeder {
       return;
     }
     const holders = toHolders(rows);
-    const urgency = this.#orderOf(asset, this.#urgencyOf(asset, holders, nowMs));
+    const urgency = this.#orderOf(asset, queue.id, this.#urgencyOf(asset, holders, nowMs));
     this.#place(this.#toCandidate(asset, { holders, urgency, avoid }), {
       queue,
       facts: asset,
@@ -399,9 +411,9 @@ export class Feeder {
     const cursor = await readEventCursor(this.#parts.db.sql);
     this.#view += 1;
     this.#pool = this.#newPool();
-    for (const known of [this.#queues, this.#entries, this.#origins, this.#stale, this.#resting, this.#ownEvents]) {
+    for (const known of [this.#queues, this.#entries, this.#origins, this.#stale, this.#aside, this.#resting])
       known.clear();
-    }
+    this.#ownEvents.clear();
     await this.#findQueues();
     this.#cursor = cursor;
     this.#polledAtMs = performance.now();
@@ -436,23 +448,59 @@ export class Feeder {
     if (this.#cursor === null) return this.#begin();
     const { events, cursor } = await readChangedAssets(sql, this.#cursor);
     const changed = new Set<AssetId>();
-    for (const { id, assetIds } of events) {
+    const taken = new Set<AssetId>();
+    for (const { id, isProgress, assetIds } of events) {
       if (this.#seenEvents.has(id) || this.#ownEvents.delete(id)) continue;
-      for (const assetId of assetIds) changed.add(assetId);
+      for (const assetId of assetIds) (isProgress ? taken : changed).add(assetId);
     }
     this.#seenEvents = new Set(events.map(({ id }) => id));
     this.#cursor = cursor;
-    for (const id of changed) {
-      if (this.#entries.has(id)) this.#stale.add(id);
-      this.#noteMissed(id, null);
-    }
-    await this.#noteUnknown([...changed].filter((id) => !this.#entries.has(id)));
+    const all = [...changed, ...taken];
+    const loaded = all.filter((id) => this.#entries.has(id)).length;
+    if (loaded > CHANGES_MAX.loaded || all.length > CHANGES_MAX.all) return this.#begin();
+    await this.#takeNote(changed);
+    for (const id of taken) this.#putAside(id, polledAtMs + ASIDE_MS);
     if (polledAtMs - this.#queuesReadAtMs > QUEUES_POLL_MS) await this.#findQueues();
     else await this.#readOrigins();
     this.#polledAtMs = polledAtMs;
   }
 
-  /** Of assets that changed and are not loaded, those above their queue's floor are to be read. */
+  /** Assets that changed are to be read; of those that are not loaded, the ones above their queue's floor. */
+  async #takeNote(changed: Iterable<AssetId>): Promise<void> {
+    const unknown: AssetId[] = [];
+    for (const id of changed) {
+      if (this.#entries.has(id)) this.#stale.add(id);
+      else unknown.push(id);
+      this.#noteMissed(id, null);
+    }
+    try {
+      await this.#noteUnknown(unknown);
+    } catch (error) {
+      // Nobody tells of them again: the view is begun anew.
+      this.#cursor = null;
+      throw error;
+    }
+  }
+
+  /** What is not loaded has not come nearer, and is nobody's business here; unless it is being loaded. */
+  #putAside(id: AssetId, untilMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined && this.#loading === null) return;
+    if (!this.#aside.has(id)) this.#aside.set(id, untilMs);
+    if (entry !== undefined) this.#takeOut(id, entry);
+  }
+
+  /** What has been aside for its time. */
+  async #takeUp(nowMs: number): Promise<void> {
+    const due: AssetId[] = [];
+    for (const [id, untilMs] of this.#aside) {
+      if (untilMs > nowMs) break;
+      due.push(id);
+      this.#aside.delete(id);
+    }
+    await this.#takeNote(due);
+  }
+
   async #noteUnknown(ids: readonly AssetId[]): Promise<void> {
     for (let start = 0; start < ids.length; start += BATCH) {
       for (const place of await readQueuePlaces(this.#parts.db.sql, ids.slice(start, start + BATCH))) {
@@ -476,7 +524,10 @@ export class Feeder {
     for (let start = 0; start < ids.length; start += BATCH) {
       const batch = ids.slice(start, start + BATCH);
       // What is marked while it is being read is read again.
-      for (const id of batch) this.#stale.delete(id);
+      for (const id of batch) {
+        this.#stale.delete(id);
+        this.#aside.delete(id);
+      }
       try {
         const read = await readQueuedAssets(this.#parts.db.sql, batch);
         const details = await this.#readDetails(read);
@@ -490,40 +541,66 @@ export class Feeder {
   }
 
   /** What this round may need is loaded when this resolves; what the next ones may need, soon. */
-  async #refill(wanted: number): Promise<void> {
-    while (this.#lowQueues(wanted, 0).length > 0) await this.#load(wanted);
-    if (this.#loading === null && this.#lowQueues(wanted, CHUNKS_AHEAD).length > 0) {
+  async #refill(wanted: number, { isFresh }: { readonly isFresh: boolean }): Promise<void> {
+    while (this.#lowQueues(wanted, { chunksAhead: 0, isFresh }).length > 0) await this.#load(wanted, { isFresh });
+    if (this.#loading === null && this.#lowQueues(wanted, { chunksAhead: CHUNKS_AHEAD, isFresh }).length > 0) {
       // What fails here fails again where somebody waits for it, and is told there.
-      this.#load(wanted).catch(() => {});
+      this.#load(wanted, { isFresh }).catch(() => {});
     }
   }
 
-  get #chunk(): number {
-    return Math.min(CHUNK_MAX, Math.max(CHUNK_MIN, Math.floor(LOADED_AT_ONCE / Math.max(1, this.#queues.size))));
+  /** Loaded of a queue at once, where so many are loaded. */
+  #chunkOf(queues: number): number {
+    return Math.min(CHUNK_MAX, Math.max(CHUNK_MIN, Math.floor(LOADED_AT_ONCE / Math.max(1, queues))));
   }
 
-  /** Queues that have less to give than a round and so many chunks take; those with least first. */
-  #lowQueues(wanted: number, chunksAhead: number): readonly { readonly queue: Queue; readonly take: number }[] {
-    const chunk = this.#chunk;
-    return [...this.#queues.values()]
-      .flatMap((queue) => {
-        if (queue.isWhole) return [];
-        const need = Math.min(wanted, openSlotsOf(this.#origins.get(queue.id.originId))) + SPARE;
-        return queue.ahead >= need + chunksAhead * chunk ? [] : [{ queue, take: Math.max(chunk, need - queue.ahead) }];
-      })
-      .toSorted((a, b) => a.queue.ahead - b.queue.ahead);
+  /**
+   * Queues that have less to give than a round and so many chunks take; those with least first. In company, of queues that
+   * are as urgent, only as many as a round takes, for others drain the rest meanwhile; all of them for who gets too little.
+   */
+  #lowQueues(
+    wanted: number,
+    { chunksAhead, isFresh }: { readonly chunksAhead: number; readonly isFresh: boolean },
+  ): readonly { readonly queue: Queue; readonly take: number }[] {
+    const low: { readonly queue: Queue; readonly take: number }[] = [];
+    const isSharing = this.#isInCompany && !isFresh;
+    const queues = [...this.#queues.values()];
+    const headChunk = this.#chunkOf(queues.length);
+    const chunk = isSharing ? this.#chunkOf(1) : headChunk;
+    let given = 0;
+    for (const queue of isSharing ? queues.toSorted((a, b) => this.#compareQueues(a, b)) : queues) {
+      const { floor, isWhole, ahead, id } = queue;
+      if (isSharing && floor === null && !isWhole) {
+        // Nobody knows how urgent it is.
+        low.push({ queue, take: headChunk });
+        continue;
+      }
+      if (isSharing && given >= wanted) break;
+      const slots = openSlotsOf(this.#origins.get(id.originId));
+      const need = Math.min(wanted, slots) + SPARE;
+      if (!isWhole && ahead < need + chunksAhead * chunk) low.push({ queue, take: Math.max(chunk, need - ahead) });
+      given += Math.min(slots, isWhole ? ahead : wanted);
+    }
+    return low.toSorted((a, b) => a.queue.ahead - b.queue.ahead);
+  }
+
+  /** The order in which queues are given out in company: by what may come next in each, and then by this process's own taste. */
+  #compareQueues(a: Queue, b: Queue): number {
+    const [levelA, levelB] = [a, b].map(({ floor }) => (floor === null ? Infinity : Math.floor(floor.urgency)));
+    if (levelA !== levelB) return (levelB ?? 0) - (levelA ?? 0);
+    return this.#tasteOf(b.id) - this.#tasteOf(a.id);
   }
 
   /** Load on, or wait for the load that is under way. */
-  #load(wanted: number): Promise<void> {
-    this.#loading ??= this.#loadQueues(wanted).finally(() => (this.#loading = null));
+  #load(wanted: number, { isFresh }: { readonly isFresh: boolean }): Promise<void> {
+    this.#loading ??= this.#loadQueues(wanted, { isFresh }).finally(() => (this.#loading = null));
     return this.#loading;
   }
 
   /** Some of the queues that are low, from their floors on. */
-  async #loadQueues(wanted: number): Promise<void> {
+  async #loadQueues(wanted: number, { isFresh }: { readonly isFresh: boolean }): Promise<void> {
     let rows = 0;
-    const low = this.#lowQueues(wanted, CHUNKS_AHEAD).filter(({ take }) => {
+    const low = this.#lowQueues(wanted, { chunksAhead: CHUNKS_AHEAD, isFresh }).filter(({ take }) => {
       const isFirst = rows === 0;
       rows += take;
       return isFirst || rows <= LOADED_AT_ONCE;
@@ -555,7 +632,8 @@ export class Feeder {
         if (this.#entries.has(id)) this.#missed.delete(id);
         // As it was read it has not been granted, and it is being granted.
         else if (this.#inFlight.has(id)) this.#missed.set(id, null);
-        else this.#enter(asset, details, { anywhere: false });
+        // It is read when its time is over.
+        else if (!this.#aside.has(id)) this.#enter(asset, details, { anywhere: false });
       }
     }
     for (const [id, place] of this.#missed) {
@@ -593,7 +671,7 @@ export class Feeder {
     if (ends.length > 0) this.#resting.set(id, performance.now() + Math.min(...ends) - nowMs);
     if (retryAtMs !== null && retryAtMs > nowMs) return;
     const present = toHolders(holders.get(id) ?? []);
-    const urgency = this.#orderOf(facts, this.#urgencyOf(facts, present, nowMs));
+    const urgency = this.#orderOf(facts, queue.id, this.#urgencyOf(facts, present, nowMs));
     const avoid = avoided.map((one) => one.nodeId);
     const { sizeBytes, digest } = facts;
     const entry = {
@@ -622,11 +700,22 @@ export class Feeder {
 
   /**
    * The order in which this process gives out. Several that took the same heads in the same order would overtake each other
-   * all the time; so, while there are others, each orders what is equal but for the time it has waited by a number of its own.
+   * all the time; so, while there are others, each orders what is equal but for the time it has waited by a taste of its own:
+   * one queue after the other, and what is in one of them at random.
    */
-  #orderOf(asset: AssetFacts, urgency: number): number {
+  #orderOf(asset: AssetFacts, queue: QueueId, urgency: number): number {
     if (!this.#isInCompany) return urgency;
-    return Math.floor(urgency) + (Math.imul(Number(asset.id), this.#salt) >>> 0) / 2 ** 33;
+    return Math.floor(urgency) + (Math.floor(this.#tasteOf(queue) * 2 ** 12) + this.#drawOf(asset.id)) / 2 ** 13;
+  }
+
+  /** In [0, 1). */
+  #tasteOf({ originId, sizeClass }: QueueId): number {
+    return this.#drawOf(String(Number(originId) * 64 + sizeClass));
+  }
+
+  /** In [0, 1), and another one in each process. */
+  #drawOf(id: string): number {
+    return (Math.imul(Number(id), this.#salt) >>> 0) / 2 ** 32;
   }
 
   #place(candidate: Candidate, entry: Entry, anywhere = false): void {
@@ -666,6 +755,11 @@ export class Feeder {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
+    this.#takeOut(id, entry);
+  }
+
+  /** It is known still, and not given out. */
+  #takeOut(id: AssetId, entry: Entry): void {
     this.#setAhead(entry, false);
     entry.queue.parked.delete(id);
     if (this.#pool.has(id)) this.#pool.remove(id);
