@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** A worker imports the server once, not anew for each of its files; so no file leaves anything behind in a module. */
+const ONE_WORKER_FOR_MANY_FILES = { isolate: false } as const;
+
 /**
  * Five projects, told apart by what a test needs: unit (nothing), pg (a real PostgreSQL), story (real processes), slow
  * (minutes of killing and restarting), chaos (a whole fleet, killed by chance for minutes).
@@ -12,6 +15,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          ...ONE_WORKER_FOR_MANY_FILES,
           include: ["{packages,apps}/*/src/**/*.test.ts", "bin/**/*.test.ts"],
           exclude: ["**/*.pg.test.ts", "**/node_modules/**", "**/dist/**"],
           typecheck: { enabled: true, include: ["{packages,apps}/*/src/**/*.test-d.ts"] },
@@ -22,6 +26,7 @@ export default defineConfig({
       {
         test: {
           name: "pg",
+          ...ONE_WORKER_FOR_MANY_FILES,
           include: ["apps/*/src/**/*.pg.test.ts"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],
           testTimeout: 60_000,
@@ -30,6 +35,7 @@ export default defineConfig({
       {
         test: {
           name: "story",
+          ...ONE_WORKER_FOR_MANY_FILES,
           include: ["apps/*/test/**/*.test.ts"],
           exclude: ["**/*.slow.test.ts", "**/*.chaos.test.ts", "**/node_modules/**"],
           globalSetup: ["apps/server/test/support/postgres-for-tests.ts"],

