@@ -19,7 +19,10 @@ export const name = "load";
 export const about = "one server process under more requests than it can answer, by the clock, with abuse beside them";
 
 const DEFAULTS = { seconds: 30, rate: 5_000, connections: 2_000 } as const;
+const WARM_UP_MS = 3_000;
 const EX_USAGE = 64;
+/** As shells have it for Ctrl-C. */
+const STOPPED = 130;
 const MIB = 2 ** 20;
 
 const GOALS = {
@@ -36,6 +39,7 @@ ${about}. The exit status is 1 when a goal is missed.
   --seconds S      how long requests are offered (default: ${DEFAULTS.seconds})
   --rate N         requests offered a second (default: ${DEFAULTS.rate})
   --connections N  the most connections of the callers (default: ${DEFAULTS.connections})
+  --cold           begin at once, with a server that has just started
   --no-abuse       without slowloris connections, huge bodies, deep JSON, huge batches, endless headers
   --cpu-prof DIR   a CPU profile of the server, into that folder
   --json           print one line of JSON instead of tables
@@ -46,6 +50,7 @@ type Choice = {
   readonly forMs: number;
   readonly rate: number;
   readonly connections: number;
+  readonly warmUpMs: number;
   readonly isAbused: boolean;
   readonly cpuProfiles: string | undefined;
   readonly isJson: boolean;
@@ -66,6 +71,7 @@ function read(args: readonly string[]): Choice | null {
       seconds: { type: "string", default: String(DEFAULTS.seconds) },
       rate: { type: "string", default: String(DEFAULTS.rate) },
       connections: { type: "string", default: String(DEFAULTS.connections) },
+      cold: { type: "boolean", default: false },
       "no-abuse": { type: "boolean", default: false },
       "cpu-prof": { type: "string" },
       json: { type: "boolean", default: false },
@@ -77,10 +83,24 @@ function read(args: readonly string[]): Choice | null {
     forMs: count("seconds", values.seconds) * 1000,
     rate: count("rate", values.rate),
     connections: count("connections", values.connections),
+    warmUpMs: values.cold ? 0 : WARM_UP_MS,
     isAbused: !values["no-abuse"],
     cpuProfiles: values["cpu-prof"],
     isJson: values.json,
   };
+}
+
+/** Whoever wants no more of it, by Ctrl-C: all that was started is stopped, and nothing is left behind. */
+async function unlessStopped<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = (): void => stopped.reject(signal.reason as Error);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([work, stopped.promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 /** What a program of the bench says when it is done. */
@@ -109,17 +129,16 @@ type Outcome = {
   readonly serverFaults: readonly string[];
 };
 
-async function measure(choice: Choice, tell: (text: string) => void): Promise<Outcome> {
+async function measure(choice: Choice, tell: (text: string) => void, signal: AbortSignal): Promise<Outcome> {
   await using postgres = await startBenchPostgres();
   tell("a catalog and a fleet");
   const databaseUrl = await postgres.create("load");
   const whole = Object.values(SHARES).reduce((sum, share) => sum + share, 0);
   const perS = (kind: KindName): number => (choice.rate * SHARES[kind]) / whole;
-  const cast = await prepare(databaseUrl, {
-    idleSyncsPerS: perS("sync, nothing to say"),
-    workingSyncsPerS: perS("sync, finishes and claims"),
-  });
+  const work = { idleSyncsPerS: perS("sync, nothing to say"), workingSyncsPerS: perS("sync, finishes and claims") };
+  const cast = await unlessStopped(prepare(databaseUrl, work), signal);
   await using server = await startServer({
+    signal,
     database: { databaseUrl },
     env: {
       ...SERVER_SETTINGS,
@@ -133,11 +152,12 @@ async function measure(choice: Choice, tell: (text: string) => void): Promise<Ou
   abuser?.send({ host: hostname, port: Number(port), adminKey: cast.adminKey } satisfies AbuseOrder);
   using generator = start("generator-program.ts");
   const watching = new AbortController();
-  const watched = watchServer(server.url, watching.signal);
+  const watched = watchServer(server.url, AbortSignal.any([watching.signal, signal]));
+  watched.catch(() => {});
   tell(`${choice.rate} requests a second for ${choice.forMs / 1000} s`);
-  const { rate, forMs, connections } = choice;
-  generator.send({ url: server.url, cast, rate, forMs, connections } satisfies Order);
-  const found = await heard<Found>(generator);
+  const { rate, forMs, warmUpMs, connections } = choice;
+  generator.send({ url: server.url, cast, rate, forMs, warmUpMs, connections } satisfies Order);
+  const found = await unlessStopped(heard<Found>(generator), signal);
   watching.abort();
   const samples = await watched;
   let abuse: AbuseFound | null = null;
@@ -167,14 +187,14 @@ function sumOf(found: Found, of: keyof Found["kinds"][KindName], kinds = Object.
   return kinds.reduce((sum, kind) => sum + found.kinds[kind][of], 0);
 }
 
-function goalsOf({ found, samples, after, lost }: Outcome, { forMs }: Choice): readonly Goal[] {
+function goalsOf({ found, samples, after, lost }: Outcome, { forMs, warmUpMs }: Choice): readonly Goal[] {
   const reportKinds = [...REPORTS];
   const refusedReports =
     sumOf(found, "offered", reportKinds) -
     sumOf(found, "accepted", reportKinds) -
     sumOf(found, "unanswered", reportKinds);
   const { sent, acknowledged, rejected } = found.reports;
-  const middle = samples.findLast(({ atMs }) => atMs <= forMs / 2) ?? samples[0];
+  const middle = samples.findLast(({ atMs }) => atMs <= warmUpMs + forMs / 2) ?? samples[0];
   const growth = after.rssBytes - (middle?.rssBytes ?? Number.NaN);
   const none = { unit: "", most: 0 };
   return [
@@ -220,7 +240,10 @@ function show(outcome: Outcome, choice: Choice): string {
     figure(p99),
     figure(max),
   ];
-  const during = samples.filter(({ atMs }) => atMs <= choice.forMs);
+  const during = samples.filter(({ atMs }) => atMs >= choice.warmUpMs && atMs <= choice.warmUpMs + choice.forMs);
+  const [first, last] = [during[0], during.at(-1)];
+  const serverCores =
+    (((last?.cpuS ?? Number.NaN) - (first?.cpuS ?? 0)) * 1000) / ((last?.atMs ?? 0) - (first?.atMs ?? 0));
   const mib = (bytes: number | undefined): string => figure((bytes ?? Number.NaN) / MIB);
   const underWay = during.map(({ requests }) => requests);
   const lateness = during.map(({ latenessMs }) => latenessMs);
@@ -246,9 +269,16 @@ function show(outcome: Outcome, choice: Choice): string {
       timesRow("generator late", found.generatorLateMs),
     ]),
     "",
+    table([
+      ["p99 by the second, ms", ...found.seconds.map((_, second) => String(second + 1))],
+      ["accepted", ...found.seconds.map(({ accepted }) => figure(accepted.p99))],
+      ["refused", ...found.seconds.map(({ refused }) => figure(refused.p99))],
+    ]),
+    "",
     `  server RSS, MiB: ${mib(during[0]?.rssBytes)} at the start, ` +
       `${mib(during[Math.floor(during.length / 2)]?.rssBytes)} in the middle, ${mib(during.at(-1)?.rssBytes)} at the end, ` +
       `${mib(after.rssBytes)} afterwards`,
+    `  cores used: ${serverCores.toFixed(2)} by the server, ${found.generatorCores.toFixed(2)} by the generator`,
     `  process late, ms: ${figure(percentile(lateness, 0.5))} p50, ${figure(Math.max(...lateness))} max; ` +
       `/metrics answered in ${figure(Math.max(...during.map(({ scrapeMs }) => scrapeMs)))} at most`,
     `  requests under way: ${figure(percentile(underWay, 0.5))} p50, ${figure(Math.max(...underWay))} max`,
@@ -297,7 +327,20 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`${((performance.now() - begunAtMs) / 1000).toFixed(0).padStart(5)} s  ${text}\n`);
   };
   const loadBefore = loadavg()[0] ?? Number.NaN;
-  const outcome = await measure(choice, tell);
+  const stopping = new AbortController();
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const stop = (): void => stopping.abort(new Error("Stopped before it was over."));
+  for (const each of signals) process.once(each, stop);
+  let outcome: Outcome;
+  try {
+    outcome = await measure(choice, tell, stopping.signal);
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+    console.error("load: stopped before it was over; nothing is left behind");
+    return STOPPED;
+  } finally {
+    for (const each of signals) process.off(each, stop);
+  }
   const goals = goalsOf(outcome, choice);
   const cores = cpus();
   const machine = `${cores.length} x ${cores[0]?.model ?? "unknown"}, Node ${process.versions.node}, load ${loadBefore.toFixed(1)} before`;

@@ -10,14 +10,17 @@ import { REPORTS, SHARES, addressOfNode, chooser, makeCall, post, seeded } from 
 import type { Cast, KindName } from "./mix.ts";
 import { Reporter } from "./reporters.ts";
 import type { ReportBook } from "./reporters.ts";
+import type { Answer } from "./answer-reader.ts";
 import { openRequests } from "./requests.ts";
-import type { Answer, Requests } from "./requests.ts";
+import type { Hear } from "./requests.ts";
 
 export type Order = {
   readonly url: string;
   readonly cast: Cast;
   readonly rate: number;
   readonly forMs: number;
+  /** Before it a tenth of the rate is offered for so long, and not counted: a server at work has compiled what it runs. */
+  readonly warmUpMs: number;
   readonly connections: number;
 };
 
@@ -45,8 +48,12 @@ export type Found = {
   readonly refused429: Times;
   readonly refused503: Times;
   readonly kinds: Readonly<Record<KindName, KindFound>>;
+  /** By the second in which they were due. */
+  readonly seconds: readonly { readonly accepted: Times; readonly refused: Times }[];
   /** How late requests left this process. */
   readonly generatorLateMs: Times;
+  /** Of a core, while requests were offered. */
+  readonly generatorCores: number;
   readonly connections: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly failures: readonly string[];
@@ -58,9 +65,13 @@ export type Found = {
 };
 
 const TICK_MS = 2;
+const SECOND_MS = 1_000;
 /** After the load every report is brought home, as agents would do it. */
 const HOMEWARD_MS = 60_000;
 const FAILURES_SHOWN = 5;
+
+/** What became of requests that were due in the same second, in ms. */
+type Second = { readonly accepted: number[]; readonly refused: number[] };
 
 type Outcome = "accepted" | "refused429" | "refused503" | "turnedAway" | "failed" | "unanswered";
 
@@ -94,15 +105,15 @@ function turns<One>(all: readonly One[], isFree: (one: One) => boolean): () => O
   };
 }
 
-async function offer({ url, cast, rate, forMs, connections }: Order): Promise<Found> {
-  await using requests: Requests = openRequests(url, connections);
+async function offer({ url, cast, rate, forMs, warmUpMs, connections }: Order): Promise<Found> {
+  using requests = openRequests(url, connections);
   const random = seeded(1);
   const choose = chooser(random);
   const book: ReportBook = { sent: new Set(), acknowledged: new Set(), rejected: new Map() };
   const reporters = cast.workingKeys.map((key, index) => new Reporter(key, index, book));
   const nextReporter = turns(reporters, (reporter) => !reporter.isBusy);
-  const idle = cast.idleKeys.map((key, index) => ({ key, address: addressOfNode(20_000 + index) }));
   const idleBody = post("/trpc/node.sync", IDLE, "");
+  const idle = cast.idleKeys.map((key, index) => ({ ...idleBody, key, address: addressOfNode(20_000 + index) }));
 
   const counts = Object.fromEntries(
     Object.keys(SHARES).map((kind) => [
@@ -122,54 +133,76 @@ async function offer({ url, cast, rate, forMs, connections }: Order): Promise<Fo
   };
   const failures: string[] = [];
 
-  const issue = async (kind: KindName, number: number): Promise<Answer | null> => {
+  const issue = (kind: KindName, number: number, hear: Hear): void => {
     if (kind === "sync, finishes and claims") {
       const reporter = nextReporter();
-      if (reporter !== null) return reporter.sync(requests);
+      if (reporter !== null) return reporter.sync(requests, hear);
     }
-    if (REPORTS.has(kind)) {
-      const node = idle[number % idle.length];
-      if (node === undefined) throw new Error("There are no nodes.");
-      return requests.send({ ...idleBody, ...node });
-    }
-    return requests.send(makeCall(kind, { cast, random, number }));
+    if (!REPORTS.has(kind)) return requests.send(makeCall(kind, { cast, random, number }), hear);
+    const call = idle[number % idle.length];
+    if (call === undefined) throw new Error("There are no nodes.");
+    return requests.send(call, hear);
   };
 
-  const underWay = new Set<Promise<void>>();
-  const one = async (dueMs: number, number: number): Promise<void> => {
-    const kind = choose();
-    counts[kind].offered += 1;
-    times.late.push(performance.now() - dueMs);
-    const answer = await issue(kind, number);
+  const seconds: Second[] = Array.from({ length: Math.ceil(forMs / SECOND_MS) }, () => ({ accepted: [], refused: [] }));
+  let underWay = 0;
+  const allAnswered = Promise.withResolvers<void>();
+  let isOver = false;
+  let begunAtMs = performance.now();
+  const note = (kind: KindName, answer: Answer | null, dueMs: number): void => {
     const ms = performance.now() - dueMs;
     const outcome = outcomeOf(answer);
     counts[kind][outcome] += 1;
     times[outcome].push(ms);
     if (outcome === "accepted" && REPORTS.has(kind)) times.acceptedReports.push(ms);
+    const second = seconds[Math.floor((dueMs - begunAtMs) / SECOND_MS)];
+    if (outcome === "accepted") second?.accepted.push(ms);
+    if (outcome === "refused429" || outcome === "refused503") second?.refused.push(ms);
     if (outcome === "failed" && failures.length < FAILURES_SHOWN) {
       failures.push(`${kind}: ${answer?.status} ${answer?.text.slice(0, 200)}`);
     }
   };
-
-  const begunAtMs = performance.now();
-  let offered = 0;
-  for (;;) {
-    const elapsedMs = Math.min(forMs, performance.now() - begunAtMs);
-    for (const due = Math.floor((elapsedMs * rate) / 1000); offered < due; offered += 1) {
-      const request = one(begunAtMs + (offered / rate) * 1000, offered);
-      underWay.add(request);
-      void request.finally(() => underWay.delete(request));
+  const one = (dueMs: number, number: number, isCounted: boolean): void => {
+    const kind = choose();
+    if (isCounted) {
+      counts[kind].offered += 1;
+      times.late.push(performance.now() - dueMs);
     }
-    if (elapsedMs >= forMs) break;
-    await pause(TICK_MS);
-  }
-  const offeredPerS = (offered / (performance.now() - begunAtMs)) * 1000;
-  await Promise.all(underWay);
+    underWay += 1;
+    issue(kind, number, (answer) => {
+      if (isCounted) note(kind, answer, dueMs);
+      underWay -= 1;
+      if (isOver && underWay === 0) allAnswered.resolve();
+    });
+  };
+  let offered = 0;
+  const offerByTheClock = async (perS: number, untilMs: number, isCounted: boolean): Promise<number> => {
+    const before = offered;
+    begunAtMs = performance.now();
+    for (;;) {
+      const elapsedMs = Math.min(untilMs, performance.now() - begunAtMs);
+      for (const due = before + Math.floor((elapsedMs * perS) / 1000); offered < due; offered += 1) {
+        one(begunAtMs + ((offered - before) / perS) * 1000, offered, isCounted);
+      }
+      if (elapsedMs >= untilMs) return offered - before;
+      await pause(TICK_MS);
+    }
+  };
+
+  await offerByTheClock(rate / 10, warmUpMs, false);
+  const cpuBefore = process.cpuUsage();
+  const counted = await offerByTheClock(rate, forMs, true);
+  const offeredPerS = (counted / (performance.now() - begunAtMs)) * 1000;
+  const cpu = process.cpuUsage(cpuBefore);
+  isOver = true;
+  if (underWay > 0) await allAnswered.promise;
 
   const untilMs = performance.now() + HOMEWARD_MS;
   const bringHome = async (reporter: Reporter): Promise<void> => {
     while (!reporter.isDone && performance.now() < untilMs) {
-      const answer = await reporter.sync(requests, 0);
+      const heard = Promise.withResolvers<Answer | null>();
+      reporter.sync(requests, heard.resolve, 0);
+      const answer = await heard.promise;
       if (answer?.status !== 200) await pause(200);
     }
   };
@@ -177,14 +210,16 @@ async function offer({ url, cast, rate, forMs, connections }: Order): Promise<Fo
     await Promise.all(chunk.map(bringHome));
   }
   return {
-    offered,
+    offered: counted,
     offeredPerS,
     accepted: timesOf(times.accepted),
     acceptedReports: timesOf(times.acceptedReports),
     refused429: timesOf(times.refused429),
     refused503: timesOf(times.refused503),
     kinds: counts,
+    seconds: seconds.map(({ accepted, refused }) => ({ accepted: timesOf(accepted), refused: timesOf(refused) })),
     generatorLateMs: timesOf(times.late),
+    generatorCores: (cpu.user + cpu.system) / 1000 / forMs,
     connections: requests.connections,
     faults: Object.fromEntries(requests.faults),
     failures,

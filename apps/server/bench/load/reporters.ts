@@ -3,7 +3,8 @@ import { IDLE } from "../engine/fleet.ts";
 import type { SyncInput, SyncOutput } from "../engine/fleet.ts";
 import { addressOfNode, post } from "./mix.ts";
 import type { Call } from "./mix.ts";
-import type { Answer, Requests } from "./requests.ts";
+import type { Answer } from "./answer-reader.ts";
+import type { Requests } from "./requests.ts";
 
 const WANTS = 2;
 
@@ -36,16 +37,17 @@ export class Reporter {
     return this.#unacknowledged.length === 0;
   }
 
-  async sync(requests: Requests, wants = WANTS): Promise<Answer | null> {
+  sync(requests: Requests, hear: (answer: Answer | null) => void, wants = WANTS): void {
     this.isBusy = true;
     const finished = this.#unacknowledged;
     for (const { assignmentId } of finished) this.#book.sent.add(assignmentId);
     const input: SyncInput = { ...IDLE, wants, finished: [...finished] };
     const call: Call = { ...post("/trpc/node.sync", input, addressOfNode(this.#index)), key: this.#key };
-    const answer = await requests.send(call);
-    if (answer?.status === 200) this.#hear(answer.text);
-    this.isBusy = false;
-    return answer;
+    requests.send(call, (answer) => {
+      if (answer?.status === 200) this.#hear(answer.text);
+      this.isBusy = false;
+      hear(answer);
+    });
   }
 
   #hear(text: string): void {

@@ -4,6 +4,8 @@ import { setTimeout as pause } from "node:timers/promises";
 export type Sample = {
   readonly atMs: number;
   readonly rssBytes: number;
+  /** Used since it started. */
+  readonly cpuS: number;
   readonly latenessMs: number;
   readonly requests: number;
   /** Of the scrape itself, which is answered when nothing else is. */
@@ -21,6 +23,7 @@ export async function sample(url: string, sinceMs: number): Promise<Sample> {
   return {
     atMs: askedAtMs - sinceMs,
     rssBytes: value("process_resident_memory_bytes"),
+    cpuS: value("process_cpu_seconds_total"),
     latenessMs: value("dispatcher_lateness_seconds") * 1000,
     requests: value("dispatcher_requests_in_progress"),
     scrapeMs: performance.now() - askedAtMs,
