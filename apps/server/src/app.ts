@@ -1,7 +1,7 @@
 import { DispatcherError, DEFAULT_VETTING } from "@dispatcher/core";
 import { fastifyTRPCPlugin } from "@trpc/server/adapters/fastify";
 import type { FastifyTRPCPluginOptions } from "@trpc/server/adapters/fastify";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import type { ServerConfig } from "./config.ts";
 import type { Database } from "./db/database.ts";
 import type { Log } from "./log.ts";
@@ -9,6 +9,7 @@ import { TRPC_PREFIX } from "./http/calls.ts";
 import { noteFailure, registerCallCount } from "./http/count-calls.ts";
 import { createHttp } from "./http/create-http.ts";
 import type { Load } from "./http/load.ts";
+import type { HttpServer } from "./http/server.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Metrics } from "./metrics.ts";
 import { networkOf } from "./network.ts";
@@ -30,8 +31,7 @@ import { shownOutside } from "./shown-outside.ts";
 import { withTraces } from "./telemetry.ts";
 import type { Tracing } from "./telemetry.ts";
 
-export type App = {
-  readonly http: FastifyInstance;
+export type App = HttpServer & {
   readonly services: Services;
   readonly dependencies: Dependencies;
   readonly load: Load;
@@ -101,5 +101,6 @@ export function createApp(
   void http.register(directCalls, { prefix: TRPC_PREFIX, createContext, logRefusal });
   registerRest(http, { services, log, config, createContext, logRefusal });
   registerMetrics(http, { config, services, metrics, shell });
-  return { http, services, dependencies, load, metrics };
+  const { connections, listen, closeConnections } = shell;
+  return { http, connections, listen, closeConnections, services, dependencies, load, metrics };
 }

@@ -45,7 +45,7 @@ const BACKLOG = 4_096;
 async function listen(app: ReturnType<typeof createApp>, config: ServerConfig): Promise<Listener> {
   const { DISPATCHER_HOST: host, DISPATCHER_PORT: port } = config;
   try {
-    await app.http.listen({ host, port, backlog: BACKLOG });
+    await app.listen({ host, port, backlog: BACKLOG });
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "EADDRINUSE") {
@@ -115,7 +115,7 @@ async function serve(): Promise<void> {
     await sweeps;
   } finally {
     // Whoever is still not answered then never will be.
-    const cutOff = setTimeout(() => app?.http.server.closeAllConnections(), STOP_PATIENCE_MS);
+    const cutOff = setTimeout(() => app?.closeConnections(), STOP_PATIENCE_MS);
     await app?.http.close();
     clearTimeout(cutOff);
     await tracing?.close();

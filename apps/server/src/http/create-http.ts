@@ -9,18 +9,17 @@ import { registerHeaders } from "./headers.ts";
 import { Load, watchLateness } from "./load.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { createHttpServer } from "./server.ts";
+import type { HttpServer } from "./server.ts";
 
-export type Http = {
-  readonly http: FastifyInstance;
+export type Http = HttpServer & {
   readonly limits: RateLimits;
   readonly load: Load;
-  /** Open now. */
-  readonly connections: () => number;
 };
 
 /** @throws DispatcherError CONFIG_INVALID for a certificate that cannot be used */
 export function createHttp(config: ServerConfig, log: Log, random: () => number): Http {
-  const { http, connections } = createHttpServer(config, log);
+  const server = createHttpServer(config, log);
+  const { http } = server;
   const lateness = watchLateness();
   http.addHook("onClose", async () => lateness.close());
   const load = new Load(config, { latenessMs: lateness.read, random, nowMs: () => performance.now() });
@@ -31,7 +30,7 @@ export function createHttp(config: ServerConfig, log: Log, random: () => number)
   registerHeaders(http, config);
   // Behind the headers, so that a browser may read a refusal.
   void http.register(inPlace((instance) => registerGuard(instance, { config, log, load, limits })));
-  return { http, limits, load, connections };
+  return { ...server, limits, load };
 }
 
 /** A plugin whose hooks hold for all routes, those of its siblings too. */

@@ -25,8 +25,13 @@ export type TestApp = {
 /** The server's doors on a port of 127.0.0.1, closed when the test ends; over no database unless one is named. */
 export async function startApp(
   env: Readonly<Record<string, string>> = {},
-  databaseUrl: string = NO_DATABASE,
+  options: string | { readonly databaseUrl?: string; readonly listen?: (app: App) => Promise<unknown> } = {},
 ): Promise<TestApp> {
+  const {
+    databaseUrl = NO_DATABASE,
+    // One socket is enough, and nobody else has its port.
+    listen = ({ http }: App) => http.listen({ host: "127.0.0.1", port: 0 }),
+  } = typeof options === "string" ? { databaseUrl: options } : options;
   const lines: string[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => lines.push(line) });
   const db = openDatabase({ url: databaseUrl, applicationName: "test", poolSize: 4, log });
@@ -35,13 +40,16 @@ export async function startApp(
   const tracing = await openTracing(config, log);
   const app = createApp(config, db, log, { random: () => 0.5, tracing });
   onTestFinished(async () => {
-    app.http.server.closeAllConnections();
+    app.closeConnections();
     await app.http.close();
     await db.close();
     await tracing?.close();
   });
-  const url = await app.http.listen({ host: "127.0.0.1", port: 0 });
-  return { url, port: Number(new URL(url).port), app, lines, tracing };
+  await listen(app);
+  const [address] = app.http.addresses();
+  if (address === undefined || typeof address === "string") throw new Error("The server listens at no port.");
+  const scheme = config.DISPATCHER_TLS_CERT_FILE === undefined ? "http" : "https";
+  return { url: `${scheme}://127.0.0.1:${address.port}`, port: address.port, app, lines, tracing };
 }
 
 /** A connection on which a test writes what it likes; gone when the test ends. */
