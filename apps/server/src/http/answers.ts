@@ -103,12 +103,22 @@ export function refuseForNow(
   const isForTrpc = isTrpc(request);
   const { status, before, after } = templateOf(code, isForTrpc);
   request.refusedWith = code;
+  // A body that may be sent is read and thrown away: whoever is cut off while sending may not hear why.
+  if (isTooLong(request)) void reply.header("connection", "close");
   void reply
     .code(status)
     .header("retry-after", Math.max(1, Math.ceil(retryAfterMs / 1000)))
     .header("cache-control", "no-store")
     .type(isForTrpc ? "application/json" : PROBLEM_TYPE)
     .send(`${before}${retryAfterMs}${after}`);
+}
+
+/** Of a body without a length nobody knows how much will come. */
+function isTooLong(request: FastifyRequest): boolean {
+  const { headers } = request;
+  if (headers["transfer-encoding"] !== undefined) return true;
+  const length = headers["content-length"];
+  return length !== undefined && Number(length) > request.routeOptions.bodyLimit;
 }
 
 function trpcBody(error: DispatcherError): unknown {

@@ -228,6 +228,24 @@ test("with enough under way others are refused at once, reports later, health ne
   expect((await fetch(url)).status).toBe(200);
 });
 
+test("a request is at work once its body is there", async () => {
+  const { app, port } = await startApp();
+  const over = Promise.withResolvers<never>();
+  over.promise.catch(() => {});
+  app.services.authenticate = () => over.promise;
+  const sending = dial(
+    port,
+    "POST /trpc/node.sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{",
+  );
+  await vi.waitUntil(() => app.load.requests === 1, { timeout: 30_000 });
+  expect(app.load.atWork).toBe(0);
+  sending.write("}");
+  await vi.waitUntil(() => app.load.atWork === 1, { timeout: 30_000 });
+  over.reject(new DispatcherError("KEY_INVALID", "Over."));
+  await vi.waitUntil(() => app.load.requests === 0, { timeout: 30_000 });
+  expect(app.load.atWork).toBe(0);
+});
+
 test("requests that were given up count as long as there is work for them", async () => {
   const { url, app } = await startApp();
   const over = Promise.withResolvers<never>();

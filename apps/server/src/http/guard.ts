@@ -15,6 +15,8 @@ import type { RateLimits } from "./rate-limits.ts";
 declare module "fastify" {
   interface FastifyRequest {
     calls: readonly Call[];
+    /** All of it is there, and something is done about it. */
+    isAtWork: boolean;
   }
 }
 
@@ -34,16 +36,25 @@ export type GuardParts = {
 export function registerCount(http: FastifyInstance, load: Load): void {
   http.decorateRequest("calls", null as unknown as readonly Call[]);
   http.decorateRequest("caller", null as unknown as Caller);
+  http.decorateRequest("isAtWork", false);
   http.addHook("onRequest", (request, _reply, done) => {
     request.calls = callsOf(request);
     request.caller = callerOf(request);
     if (!isStream(request)) load.requests += 1;
     done();
   });
+  http.addHook("preValidation", (request, _reply, done) => {
+    if (!isStream(request)) {
+      request.isAtWork = true;
+      load.atWork += 1;
+    }
+    done();
+  });
   http.addHook("onResponse", (request, _reply, done) => {
     done();
     if (isStream(request)) return;
     load.requests -= 1;
+    if (request.isAtWork) load.atWork -= 1;
     if (request.refusedWith !== "OVERLOADED" && request.refusedWith !== "RATE_LIMITED") load.answered();
   });
 }

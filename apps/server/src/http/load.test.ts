@@ -45,10 +45,11 @@ test("a process that is late takes reports alone, and none when it is four times
   ]);
 });
 
-test("what would wait for more than a quarter of a second is refused, unless it is a report", () => {
+test("what would wait for too long is refused, unless it is a report", () => {
   const { load, pass } = aLoad({});
-  const takes = (requests: number): boolean[] => {
-    load.requests = requests;
+  const takes = (atWork: number): boolean[] => {
+    load.requests = atWork;
+    load.atWork = atWork;
     return [[READ], [REPORT], [PROBE]].map((calls) => load.refusalMs(calls) === 0);
   };
   const all = [true, true, true];
@@ -57,24 +58,34 @@ test("what would wait for more than a quarter of a second is refused, unless it 
     for (let count = 0; count < answered; count += 1) load.answered();
     pass(500);
   };
-  // What came in a time without a queue says nothing of how much could be done.
+  // What came in a time without a queue says nothing of how much could be done: one each millisecond is believed.
+  expect([takes(60), takes(61)]).toEqual([all, notReads]);
+  load.atWork = 1;
   halfSecond(1);
-  expect(takes(900)).toEqual(all);
-  // 0.4 are answered each millisecond, so 100 in a quarter of a second.
-  halfSecond(200);
-  expect([takes(100), takes(101)]).toEqual([all, notReads]);
+  expect([takes(60), takes(61)]).toEqual([all, notReads]);
+  // Two are answered each millisecond, so 120 in the time that is allowed.
+  halfSecond(1_000);
+  expect([takes(120), takes(121)]).toEqual([all, notReads]);
   // The better one of two half seconds counts.
   halfSecond(0);
-  expect([takes(100), takes(101)]).toEqual([all, notReads]);
+  expect([takes(120), takes(121)]).toEqual([all, notReads]);
   // A few are no queue, however long they take.
   halfSecond(0);
   expect([takes(50), takes(51)]).toEqual([all, notReads]);
   // After a quiet time it is found out anew.
-  load.requests = 1;
+  load.atWork = 1;
   halfSecond(0);
   load.refusalMs([READ]);
   halfSecond(0);
-  expect(takes(900)).toEqual(all);
+  expect([takes(60), takes(61)]).toEqual([all, notReads]);
+});
+
+test("requests that are still being sent keep nobody waiting", () => {
+  const { load } = aLoad({ DISPATCHER_REQUESTS_MAX: "2000" });
+  load.requests = 1_000;
+  expect(load.refusalMs([READ])).toBe(0);
+  load.atWork = 1_000;
+  expect(load.refusalMs([READ])).toBeGreaterThan(0);
 });
 
 test("lateness may count for nothing", () => {

@@ -14,12 +14,17 @@ const SHARE_OF_OTHERS = { requests: 1 / 2, delay: 1 / 4 };
  * Those who are taken are to be answered within so long: what is under way by what is answered in that time (Little 1961).
  * Shorter: a server with slow callers refuses what it could do. Longer: whoever is taken waits for as long.
  */
-const WAIT_MAX_MS = 250;
+const WAIT_MAX_MS = 60;
 /** Fewer under way are no queue: a few slow ones look like one. */
 const QUEUE_MIN = 50;
 /** How much a server can do is seen while at least so many are under way. */
 const BUSY_MIN = QUEUE_MIN / 2;
-const UNKNOWN = Number.POSITIVE_INFINITY;
+const UNKNOWN = Number.NaN;
+/**
+ * What a server is believed to answer in a ms before that was seen. Too low: a hundred who come at once after a quiet time
+ * are refused in part. Too high: a server that has just started takes what keeps it busy for seconds.
+ */
+const PER_MS_BELIEVED = 1;
 /** Callers come back after so long, and not all at once. */
 const RETRY_MIN_MS = 1_000;
 const RETRY_SPREAD_MS = 4_000;
@@ -51,9 +56,11 @@ export function watchLateness(): Lateness {
 export class Load {
   /** Under way. Streams are none: they wait for nothing. */
   requests = 0;
+  /** Of these, those that are all there: whoever sends a body byte by byte keeps nobody waiting. */
+  atWork = 0;
   readonly #nowMs: () => number;
-  /** What is answered in a half second; `perMs` is of the better one of the last two. */
-  #sample = { beganAtMs: 0, isBusy: false, answered: 0, perMsBefore: UNKNOWN, perMs: UNKNOWN };
+  /** What is answered in a half second; `perMs` is of the better one of the last two, or believed. */
+  #sample = { beganAtMs: 0, isBusy: false, answered: 0, perMsBefore: UNKNOWN, perMs: PER_MS_BELIEVED };
   readonly #requestsMax: number;
   readonly #delayMaxMs: number;
   readonly #latenessMs: () => number;
@@ -77,18 +84,19 @@ export class Load {
     this.#sample.answered += 1;
   }
 
-  /** How long whoever is taken now will wait, as far as it can be told from those before, in ms; 0 where it cannot. */
+  /** How long whoever is taken now will wait, as far as it can be told from those before, in ms. */
   get waitMs(): number {
     const nowMs = this.#nowMs();
     const { beganAtMs, isBusy: wasBusy, answered, perMsBefore } = this.#sample;
     const ms = nowMs - beganAtMs;
     if (ms >= SAMPLE_MS) {
-      const isBusy = this.requests >= BUSY_MIN;
+      const isBusy = this.atWork >= BUSY_MIN;
       const perMs = wasBusy && isBusy ? answered / ms : UNKNOWN;
-      const better = perMsBefore === UNKNOWN ? perMs : Math.max(perMs, perMsBefore);
+      const seen = [perMs, perMsBefore].filter((known) => !Number.isNaN(known));
+      const better = seen.length === 0 ? PER_MS_BELIEVED : Math.max(...seen);
       this.#sample = { beganAtMs: nowMs, isBusy, answered: 0, perMsBefore: perMs, perMs: better };
     }
-    return this.requests / this.#sample.perMs;
+    return this.atWork / this.#sample.perMs;
   }
 
   get latenessMs(): number {
@@ -102,7 +110,7 @@ export class Load {
     const requestsMax = isReport ? this.#requestsMax : Math.ceil(this.#requestsMax * SHARE_OF_OTHERS.requests);
     const delayMaxMs = isReport ? this.#delayMaxMs : this.#delayMaxMs * SHARE_OF_OTHERS.delay;
     const isLate = delayMaxMs > 0 && this.#latenessMs() > delayMaxMs;
-    const isQueue = this.waitMs > WAIT_MAX_MS && this.requests > QUEUE_MIN && delayMaxMs > 0 && !isReport;
+    const isQueue = this.waitMs > WAIT_MAX_MS && this.atWork > QUEUE_MIN && delayMaxMs > 0 && !isReport;
     if (this.requests <= requestsMax && !isLate && !isQueue) return 0;
     return Math.round(RETRY_MIN_MS + this.#random() * RETRY_SPREAD_MS);
   }
