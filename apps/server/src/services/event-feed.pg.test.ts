@@ -5,6 +5,7 @@ import { startBalanced } from "../../test/support/test-dispatcher.ts";
 import { appendEvents } from "../db/queries/events.ts";
 import type { Sql } from "../db/database.ts";
 import { EventFeed } from "./event-feed.ts";
+import { followEvents } from "./follow-events.ts";
 import { ADMIN_COMMAND } from "./authenticate.ts";
 
 const everything = { kinds: null, nodeId: null, assetId: null };
@@ -65,6 +66,26 @@ test("a listener hears what is written from then on, one that goes on hears what
   await vi.waitFor(() => expect(second.numbers()).toEqual([2, 3, 4]), 30_000);
   second.stop();
   await second.ended;
+});
+
+test("a listener that names event 0 hears the log from its beginning", async () => {
+  const { database, feed } = await startFeed();
+  await note(database.sql, 1, 2, 3);
+  const stop = new AbortController();
+  const options = { withNames: true, signal: stop.signal };
+  const messages = followEvents(database, feed, { lastEventId: "0" }, options);
+  const heard: unknown[] = [];
+  let lastId = "";
+  for await (const { id, events } of messages) {
+    lastId = id;
+    heard.push(...events.map(({ detail }) => detail?.["number"]));
+    if (heard.length >= 3) break;
+  }
+  expect(heard).toEqual([1, 2, 3]);
+  // Whoever names none hears first where it ends, and nothing of what was.
+  const fromNow = followEvents(database, feed, {}, options);
+  expect((await fromNow.next()).value).toEqual({ id: lastId, events: [] });
+  stop.abort();
 });
 
 test("what commits late is neither missed nor told before what stands before it", async () => {

@@ -104,3 +104,25 @@ test("a database that is away is everybody's fault, and is not asked again for e
   expect(settled.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
   expect(asked).toBe(1);
 });
+
+test("whoever need not wait for the others is told at once, and is not tried again when they fail", async () => {
+  const failing = Promise.withResolvers<void>();
+  const asked: (readonly number[])[] = [];
+  const call = createGroup<number, string>({
+    keyOf: String,
+    sizeMax: 10,
+    lanes: 1,
+    run: async (numbers, tell) => {
+      asked.push(numbers);
+      if (numbers.length === 1) return ["by itself"];
+      tell(0, "at once");
+      await failing.promise;
+      throw new Error("One of them is a fault.");
+    },
+  });
+  const [soon, late] = [call(1), call(2)];
+  expect(await soon).toBe("at once");
+  failing.resolve();
+  expect(await late).toBe("by itself");
+  expect(asked).toEqual([[1, 2], [2]]);
+});

@@ -5,6 +5,8 @@
  */
 import { DispatcherError } from "@dispatcher/core";
 
+export type Tell<Answer> = (place: number, answer: Answer) => void;
+
 export type GroupOptions<Call, Answer> = {
   /** Two calls of one key are never in one group, and the later one waits for the earlier. */
   readonly keyOf: (call: Call) => string;
@@ -12,8 +14,11 @@ export type GroupOptions<Call, Answer> = {
   readonly sizeMax: number;
   /** Groups under way at once: while the database works for one, the process works for the next. More only contend. */
   readonly lanes: number;
-  /** One answer or error for each call, in their order. When it rejects, each call is tried by itself. */
-  readonly run: (calls: readonly Call[]) => Promise<readonly (Answer | Error)[]>;
+  /**
+   * One answer or error for each call, in their order. When it rejects, each call is tried by itself. Whoever need not wait for
+   * the others of the group may be told at once, by the place of its call.
+   */
+  readonly run: (calls: readonly Call[], tell: Tell<Answer>) => Promise<readonly (Answer | Error)[]>;
 };
 
 type Waiting<Call, Answer> = {
@@ -46,15 +51,28 @@ export function createGroup<Call, Answer>({
 
   /** A fault of one call must not be a fault of its neighbours; the database's own is everybody's. */
   const answer = async (members: readonly Waiting<Call, Answer>[]): Promise<void> => {
+    const told = new Set<Waiting<Call, Answer>>();
+    const tell = (place: number, answered: Answer): void => {
+      const member = members[place];
+      if (member === undefined) return;
+      told.add(member);
+      member.resolve(answered);
+    };
     try {
-      settle(members, await run(members.map(({ call }) => call)));
+      settle(
+        members,
+        await run(
+          members.map(({ call }) => call),
+          tell,
+        ),
+      );
     } catch (error) {
       const isEverybodys = error instanceof DispatcherError && error.code === "DATABASE_UNAVAILABLE";
       if (members.length === 1 || isEverybodys) {
         for (const { reject } of members) reject(error);
         return;
       }
-      for (const member of members) await answer([member]);
+      for (const member of members) if (!told.has(member)) await answer([member]);
     }
   };
 

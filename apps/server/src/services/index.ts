@@ -71,9 +71,9 @@ export function createServices(dependencies: Dependencies) {
     keyOf: ({ nodeId }: SyncCall) => nodeId,
     sizeMax: SYNCS_AT_ONCE,
     lanes: SYNC_LANES,
-    run: async (calls) => {
+    run: async (calls, tell) => {
       const beganAtMs = performance.now();
-      const replies = await syncNodes(dependencies, calls);
+      const replies = await syncNodes(dependencies, calls, tell);
       dependencies.metrics?.groupSynced(countGroup(calls, replies, performance.now() - beganAtMs));
       return replies;
     },

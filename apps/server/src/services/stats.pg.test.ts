@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { failed, finished, listed, startBalanced } from "../../test/support/test-dispatcher.ts";
 import type { TestDispatcher, TestNode } from "../../test/support/test-dispatcher.ts";
 import { countHours } from "./count-hours.ts";
-import { renewOverview } from "./overview.ts";
+import { createOverviews, renewOverview } from "./overview.ts";
 import { renewStandings } from "./renew-standings.ts";
 import { ADMIN_COMMAND } from "./authenticate.ts";
 
@@ -100,6 +100,23 @@ test("a small catalog is counted for who asks, and a large one is told as it was
   await sql`update overviews set counted_at = now() - interval '1 day'`;
   await renewOverview(dispatcher.dependencies);
   expect(await services.readOverview()).toMatchObject({ assets: { total: 4 } });
+});
+
+test("a catalog that takes a moment to count is counted for all who ask within twenty such moments", async () => {
+  const dispatcher = await startBalanced();
+  await dispatcher.addAssets(3);
+  const { sql } = dispatcher;
+  await sql`alter table standings drop constraint standings_asset_id_fkey`;
+  await sql`insert into standings (asset_id, origin_id, size_class, places_left, urgency)
+            select -n, 1, 1, 0, 0 from generate_series(1, 60000) n`;
+  await sql`delete from standings where asset_id < 0`;
+  let nowMs = 0;
+  const { readOverview } = createOverviews(dispatcher.dependencies, () => (nowMs += 10));
+  expect(await readOverview()).toMatchObject({ ageMs: 0, assets: { total: 3 } });
+  await dispatcher.addAssets(4);
+  expect(await readOverview()).toMatchObject({ ageMs: 20, assets: { total: 3 } });
+  nowMs += 200;
+  expect(await readOverview()).toMatchObject({ ageMs: 0, assets: { total: 4 } });
 });
 
 test("what is in danger: too few copies, or soon to be removed and not complete", async () => {

@@ -9,6 +9,7 @@ import type { Fleet, NodeDuty, NodeRow } from "../../db/queries/nodes.ts";
 import { RefusalShape } from "../../wire/node.ts";
 import type { NodeSyncOutput } from "../../wire/node.ts";
 import { withJitter } from "../dependencies.ts";
+import type { Tell } from "../group.ts";
 import type { Dependencies } from "../dependencies.ts";
 import type { DecisionEnd, TermedGrant } from "../feeder/feeder.ts";
 import {
@@ -53,14 +54,20 @@ type Group = {
 /**
  * The one call of a node, for a group of nodes: write down what they say, give them work, tell them what they hold. All of
  * it is one transaction, and the replies say what it committed; when a reply is lost, the next sync brings the same grants
- * again. For each call, in their order, its reply or the error it is refused with: NODE_RETIRED, KEY_INVALID.
+ * again. For each call, in their order, its reply or the error it is refused with: NODE_RETIRED, KEY_INVALID. Nodes with nothing
+ * to say are told as soon as they are written down, which is long before the others are.
  * @throws DispatcherError DATABASE_UNAVAILABLE
  */
 export async function syncNodes(
   dependencies: Dependencies,
   calls: readonly SyncCall[],
+  tell: Tell<SyncReply> = () => {},
 ): Promise<readonly (SyncReply | DispatcherError)[]> {
   const quiet = await syncQuietNodes(dependencies, calls);
+  for (const [place, { nodeId }] of calls.entries()) {
+    const reply = quiet.get(nodeId);
+    if (reply !== undefined) tell(place, reply);
+  }
   if (quiet.size === 0) return syncSpeakingNodes(dependencies, calls);
   const speaking = calls.filter(({ nodeId }) => !quiet.has(nodeId));
   const replies = speaking.length === 0 ? [] : await syncSpeakingNodes(dependencies, speaking);
