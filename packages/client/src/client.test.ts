@@ -161,6 +161,23 @@ test("a call that was refused for its number is sent again, whatever it does, wh
   expect(requests).toHaveLength(2);
 });
 
+test("a server that is overloaded is understood in its own bytes, for one call and for each of a batch", async () => {
+  const detail = "The service has more to do than it can answer in time.";
+  const dispatcher = `{"code":"OVERLOADED","detail":"${detail}","details":{"retryAfterMs":5001}}`;
+  const data = `{"code":"SERVICE_UNAVAILABLE","httpStatus":503,"dispatcher":${dispatcher}}`;
+  const { url } = await serve((_request, response) => {
+    response.writeHead(503, { "retry-after": "6", "content-type": "application/json; charset=utf-8" });
+    response.end(`{"error":{"json":{"message":"${detail} Wait.","code":-32603,"data":${data}}}}`);
+  });
+  const one = createDispatcherClient({ url, retry });
+  const batched = createDispatcherClient({ url, retry, batch: true });
+  const calls = [one.node.list.query(), batched.node.list.query(), batched.stats.overview.query()];
+  for (const { status, ...told } of await Promise.allSettled<unknown>(calls)) {
+    expect(status).toBe("rejected");
+    expect(told).toMatchObject({ reason: { code: "OVERLOADED", detail, details: { retryAfterMs: 5001 } } });
+  }
+});
+
 test("a server that asks for a longer pause than the longest is not asked again", async () => {
   const { url, requests } = await serve(refused(503, "OVERLOADED", { retryAfterMs: 5_001 }));
   await expect(createDispatcherClient({ url, retry }).stats.overview.query()).rejects.toMatchObject({
