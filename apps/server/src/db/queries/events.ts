@@ -86,17 +86,20 @@ export type ChangedAssets = {
 
 /**
  * The assets that changed since, and where to read on; of the last hour at most, so a reader that slept longer begins anew.
- * What a transaction that was under way before had changed may come twice, and nothing is missed.
+ * What a transaction that was under way before had changed may come twice, and nothing is missed. Of events that are `known`
+ * to the reader the assets are not told again.
  */
 export async function readChangedAssets(
   sql: Sql,
   cursor: EventCursor,
+  known: readonly number[] = [],
 ): Promise<{
   readonly events: readonly ChangedAssets[];
   readonly cursor: EventCursor;
 }> {
   const rows = await sql<{ id: number | null; isProgress: boolean; assetIds: AssetId[] | null; xmin: string }[]>`
-    select e.id, e.asset_ids::text[] as "assetIds", pg_snapshot_xmin(pg_current_snapshot())::text as xmin,
+    select e.id, case when e.id = any(${known}::bigint[]) then '{}' else e.asset_ids::text[] end as "assetIds",
+           pg_snapshot_xmin(pg_current_snapshot())::text as xmin,
            e.kind in ('node.synced', 'node.granted') and e.detail - '{granted,running,stored}'::text[] = '{}' as "isProgress"
       from (select 1) one left join events e on e.xid >= ${cursor}::xid8 and e.at > now() - interval '1 hour' and e.asset_ids <> '{}'`;
   const events = rows.flatMap(({ id, isProgress, assetIds }) =>

@@ -79,6 +79,8 @@ const SEARCH_PAUSE_MS = 10_000;
  * meanwhile: somebody is at it, and there is other work. Longer: its next copy is begun later.
  */
 const ASIDE_MS = 5_000;
+/** PostgreSQL looks for each event among the known ones, one after the other: with more it is sooner told them again. */
+const KNOWN_MAX = 2_000;
 /** With more changes than these, as after a rest, the heads of the queues are sooner loaded anew: of what is loaded, and in all. */
 const CHANGES_MAX = { loaded: 2 * LOADED_AT_ONCE, all: 50_000 };
 /** After a grant was lost to another server, this one keeps out of the way of others for so long. */
@@ -446,7 +448,9 @@ export class Feeder {
     const { sql } = this.#parts.db;
     const polledAtMs = performance.now();
     if (this.#cursor === null) return this.#begin();
-    const { events, cursor } = await readChangedAssets(sql, this.#cursor);
+    const known =
+      this.#ownEvents.size + this.#seenEvents.size > KNOWN_MAX ? [] : [...this.#ownEvents, ...this.#seenEvents];
+    const { events, cursor } = await readChangedAssets(sql, this.#cursor, known);
     const changed = new Set<AssetId>();
     const taken = new Set<AssetId>();
     for (const { id, isProgress, assetIds } of events) {
