@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
@@ -39,16 +40,19 @@ async function aSigner(kid: string): Promise<Signer> {
 /** An issuer's server on a real port, whose answer a test changes, and a key set of it with a clock of its own. */
 async function start() {
   const issuer = { requests: 0, answer: (_response: ServerResponse): void => {} };
-  const server = createServer((_request, response) => {
+  const path = `/${randomUUID()}/jwks.json?token=geheim`;
+  const server = createServer((request, response) => {
+    // Whoever had this port before may still be called by somebody.
+    if (request.url !== path) return void response.writeHead(404).end();
     issuer.requests += 1;
-    issuer.answer(response);
+    return issuer.answer(response);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
-  const source = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json?token=geheim`;
+  const source = `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
   const clock = { nowMs: 5 };
   const lines: string[] = [];
   const log = { warn: (...said: unknown[]) => void lines.push(JSON.stringify(said)) };
