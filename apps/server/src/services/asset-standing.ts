@@ -11,20 +11,16 @@ import type { Sql } from "../db/database.ts";
  * and what lies on an absent node, or is to leave its node, is left out, so that others may take its place.
  */
 export function toHolders(rows: readonly HolderRow[]): readonly Holder[] {
-  return toPresent(rows.filter((row) => row.replica === null || !row.isSurplus));
+  return rows.filter((row) => row.replica === null || (isPresent(row) && !row.isSurplus)).map(toHolder);
 }
 
 /** The same with the copies that are to leave: they are there still. */
 export function toPresent(rows: readonly HolderRow[]): readonly Holder[] {
-  return rows
-    .filter((row) => row.replica === null || isPresent(row))
-    .map(({ nodeId, operatorId, network, isVetted, replica }) => ({
-      nodeId,
-      operatorId,
-      network,
-      counts: replica?.counts ?? true,
-      isOnTrial: !isVetted,
-    }));
+  return rows.filter((row) => row.replica === null || isPresent(row)).map(toHolder);
+}
+
+function toHolder({ nodeId, operatorId, network, isVetted, replica }: HolderRow): Holder {
+  return { nodeId, operatorId, network, counts: replica?.counts ?? true, isOnTrial: !isVetted };
 }
 
 /** What is reserved for a copy: the size that the catalog knows, else what a node has found, and no less than for any unknown. */
@@ -35,22 +31,34 @@ export function bytesToReserve(
   return sizeBytes ?? Math.max(seenBytes ?? 0, unknownSizeBytes);
 }
 
+type Copy = HolderRow & { readonly replica: NonNullable<HolderRow["replica"]> };
+
+function isCopyHere(row: HolderRow): row is Copy {
+  return row.replica !== null && isPresent(row);
+}
+
+function toCopyOnNode({ nodeId, operatorId, replica: { sizeBytes, sha256, trust } }: Copy): CopyOnNode {
+  return { nodeId, operatorId, sizeBytes, sha256, trust };
+}
+
 /** Weigh the copies of one asset anew: the holders with the outcome, and the replicas whose worth changed. */
 function weigh(rows: readonly HolderRow[]): {
   readonly rows: readonly HolderRow[];
   readonly changes: readonly ReplicaWeight[];
 } {
-  const copies: CopyOnNode[] = rows.flatMap(({ replica, nodeId, operatorId, ...node }) =>
-    replica === null || !isPresent(node) ? [] : [{ nodeId, operatorId, ...replica }],
-  );
-  const weightByNode = new Map(weighCopies(copies).map((weight) => [weight.nodeId, weight]));
-  const changes: ReplicaWeight[] = [];
+  const copies = rows.filter(isCopyHere);
+  const weights = weighCopies(copies.map(toCopyOnNode));
+  const changes = copies.flatMap(({ assetId, replica }, place): readonly ReplicaWeight[] => {
+    const weight = weights[place];
+    const isSame = weight === undefined || (weight.trust === replica.trust && weight.counts === replica.counts);
+    return isSame ? [] : [{ assetId, ...weight }];
+  });
+  if (changes.length === 0) return { rows, changes };
+  const changeByNode = new Map(changes.map((change) => [change.nodeId, change]));
   const weighed = rows.map((row) => {
-    const { assetId, replica } = row;
-    const weight = weightByNode.get(row.nodeId);
-    if (replica === null || weight === undefined) return row;
-    if (weight.trust !== replica.trust || weight.counts !== replica.counts) changes.push({ assetId, ...weight });
-    return { ...row, replica: { ...replica, trust: weight.trust, counts: weight.counts } };
+    const change = changeByNode.get(row.nodeId);
+    if (change === undefined || !isCopyHere(row)) return row;
+    return { ...row, replica: { ...row.replica, trust: change.trust, counts: change.counts } };
   });
   return { rows: weighed, changes };
 }
@@ -62,25 +70,29 @@ function weigh(rows: readonly HolderRow[]): {
 function standingOf(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): AssetStanding {
   const stored = rows.filter((row) => row.replica !== null);
   const copies = toHolders(stored);
-  const urgency = urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(copies) }, nowMs);
+  const urgency = urgencyOf(urgencyFactsOf(asset, independentCopies(copies)), nowMs);
+  const isLeft = stored.some((row) => row.isSurplus);
   return {
     id: asset.id,
-    independentCopies: independentCopies(toPresent(stored)),
+    independentCopies: independentCopies(isLeft ? toPresent(stored) : copies),
     placesLeft: placesLeft(copies, asset.copies),
     urgency: urgency.value,
     dueAtMs: urgency.changesAtMs,
   };
 }
 
-/** What the urgency of an asset follows from, but for its copies. */
-export function urgencyFactsOf(asset: AssetFacts): Omit<UrgencyFacts, "independentCopies"> {
+/** What the urgency of an asset follows from. */
+export function urgencyFactsOf(asset: AssetFacts, copiesThere: number): UrgencyFacts {
   const { copies, priority, rank, removeByMs, createdAtMs } = asset;
-  return { copies, priority, rank, removeByMs, askedForAtMs: createdAtMs };
+  return { independentCopies: copiesThere, copies, priority, rank, removeByMs, askedForAtMs: createdAtMs };
 }
+
+/** Who holds an asset, with the worth of their copies, and what follows from that. */
+export type Weighed = { readonly holders: readonly HolderRow[]; readonly standing: AssetStanding };
 
 /**
  * Write what follows from the holders of assets: the worth of copies, independent copies, places left, urgency. The assets
- * are locked, and `holders` are all that they have now. Answers these with their worth. O(assets + their holders), in two
+ * are locked, and `holders` are all that they have now. Answers these with their worth, and the rest. O(assets + their holders), in two
  * statements.
  */
 export async function writeAssetStandings(
@@ -95,18 +107,19 @@ export async function writeAssetStandings(
     readonly nowMs: number;
     readonly isRenewal?: boolean;
   },
-): Promise<ReadonlyMap<AssetId, readonly HolderRow[]>> {
+): Promise<ReadonlyMap<AssetId, Weighed>> {
   const changes: ReplicaWeight[] = [];
-  const rowsByAsset = new Map<AssetId, readonly HolderRow[]>();
+  const weighedByAsset = new Map<AssetId, Weighed>();
   const standings = assets.map((asset) => {
     const weighed = weigh(holders.get(asset.id) ?? []);
     changes.push(...weighed.changes);
-    rowsByAsset.set(asset.id, weighed.rows);
-    return standingOf(asset, weighed.rows, nowMs);
+    const standing = standingOf(asset, weighed.rows, nowMs);
+    weighedByAsset.set(asset.id, { holders: weighed.rows, standing });
+    return standing;
   });
   await updateReplicaWeights(sql, changes);
   await updateStandings(sql, standings, { isRenewal });
-  return rowsByAsset;
+  return weighedByAsset;
 }
 
 /** So many assets at once: bounds the statement, not the work. */

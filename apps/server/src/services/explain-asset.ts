@@ -32,7 +32,7 @@ export async function explainAssetNow(
   const { nowMs, retryAtMs } = asset;
   const holders = toHolders(await readHolders(sql, [id], vetting));
   const late = await readLateFailures(sql, { assetIds: [id], withinMs: avoidMsOf(config) });
-  const facts = { ...urgencyFactsOf(asset), independentCopies: independentCopies(holders) };
+  const facts = urgencyFactsOf(asset, independentCopies(holders));
   const candidate: Candidate = {
     assetId: id,
     originId: asset.originId,

@@ -50,6 +50,7 @@ import {
 import type { AssetFacts, HolderRow, QueueId, QueuePlace, QueuedAsset } from "../../db/queries/standings.ts";
 import type { Metrics } from "../../metrics.ts";
 import { bytesToReserve, toHolders, urgencyFactsOf } from "../asset-standing.ts";
+import type { Weighed } from "../asset-standing.ts";
 import { originBudgetOf } from "../settings.ts";
 import { Queue } from "./queue.ts";
 
@@ -345,27 +346,26 @@ export class Feeder {
   }
 
   /**
-   * A copy of an asset was made; these are all its holders now. Where it needs no more it leaves; where it is known, it is
+   * A copy of an asset was made; these are all its holders now, and so it stands. Where it needs no more it leaves; where it is known, it is
    * put in its new place without a look at the database.
    */
-  putCopied(asset: AssetFacts, rows: readonly HolderRow[], nowMs: number): void {
+  putCopied(asset: AssetFacts, { holders: rows, standing }: Weighed, nowMs: number): void {
     const entry = this.#entries.get(asset.id);
     if (entry === undefined) {
       this.#noteMissed(asset.id, null);
       return;
     }
-    const isOvertaken = entry.lastTurn !== Math.max(...rows.map((row) => row.turn));
+    const isOvertaken = entry.lastTurn !== rows.reduce((latest, { turn }) => Math.max(latest, turn), 0);
     if (isOvertaken || entry.facts.factsVersion !== asset.factsVersion) {
       // Somebody has had a turn that these rows do not show, or the catalog says something else by now.
       this.markStale([asset.id]);
       return;
     }
-    const copies = toHolders(rows.filter((row) => row.replica !== null));
-    if (asset.state !== "wanted" || placesLeft(copies, asset.copies) === 0) {
+    if (asset.state !== "wanted" || standing.placesLeft === 0) {
       this.#drop(asset.id);
       return;
     }
-    const place = { id: asset.id, urgency: this.#urgencyOf(asset, copies, nowMs) };
+    const place = { id: asset.id, urgency: standing.urgency };
     const { queue, told, lastTurn } = entry;
     const avoid = this.#candidateOf(asset.id)?.avoid ?? [];
     this.#drop(asset.id);
@@ -699,7 +699,7 @@ export class Feeder {
   }
 
   #urgencyOf(asset: AssetFacts, holders: Candidate["holders"], nowMs: number): number {
-    return urgencyOf({ ...urgencyFactsOf(asset), independentCopies: independentCopies(holders) }, nowMs).value;
+    return urgencyOf(urgencyFactsOf(asset, independentCopies(holders)), nowMs).value;
   }
 
   /**

@@ -288,7 +288,7 @@ async function writeDecision(
 function applyToFeeder({ feeder }: Dependencies, { heard, copied, written, origins }: Group): void {
   feeder.own(written.eventIds);
   feeder.putOrigins(origins);
-  for (const { asset, holders } of copied) feeder.putCopied(asset, holders, heard.desk.nowMs);
+  for (const one of copied) feeder.putCopied(one.asset, one, heard.desk.nowMs);
   feeder.markStale([...written.otherwise, ...heard.desk.turns.keys(), ...heard.desk.seenBytes.keys()]);
 }
 

@@ -8,8 +8,9 @@ import { appendEvents } from "../../db/queries/events.ts";
 import type { NewEvent } from "../../db/queries/events.ts";
 import { heldColumnsOf, leasesOf, updateSyncedNodes } from "../../db/queries/nodes.ts";
 import { raiseSeenBytes, updateStandingsAfterFailure } from "../../db/queries/standings.ts";
-import type { AssetFacts, HolderRow } from "../../db/queries/standings.ts";
+import type { AssetFacts } from "../../db/queries/standings.ts";
 import { writeAssetStandings } from "../asset-standing.ts";
+import type { Weighed } from "../asset-standing.ts";
 import { currentOf } from "./desk.ts";
 import type { Desk, Speaker } from "./desk.ts";
 import type { Heard } from "./reports.ts";
@@ -17,8 +18,8 @@ import type { Heard } from "./reports.ts";
 /** A lease as its node knows it, or will. */
 export type Lease = { readonly id: AssignmentId; readonly assignment: OpenAssignment };
 
-/** Assets with a copy more, with all their holders. */
-export type Copied = readonly { readonly asset: AssetFacts; readonly holders: readonly HolderRow[] }[];
+/** Assets with a copy more, with all their holders, and how they stand now. */
+export type Copied = readonly ({ readonly asset: AssetFacts } & Weighed)[];
 
 /** Write what the reports have changed, but for nodes and origins: no other group waits for these rows. */
 export async function writeReports(sql: Sql, { desk }: Heard): Promise<Copied> {
@@ -29,8 +30,11 @@ export async function writeReports(sql: Sql, { desk }: Heard): Promise<Copied> {
   await settleFailures(sql, desk);
   await raiseSeenBytes(sql, desk.seenBytes);
   const copied = [...desk.copied].flatMap((id) => desk.assets.get(id) ?? []);
-  const holders = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
-  return copied.map((asset) => ({ asset, holders: holders.get(asset.id) ?? [] }));
+  const weighed = await writeAssetStandings(sql, copied, { holders: desk.holders, nowMs: desk.nowMs });
+  return copied.flatMap((asset) => {
+    const own = weighed.get(asset.id);
+    return own === undefined ? [] : [{ asset, ...own }];
+  });
 }
 
 export type WrittenSync = {
