@@ -54,9 +54,7 @@ function arrayType(oids: readonly [number, ...number[]], element: Codec): ArrayT
 const PLAIN = /^[0-9a-f.+-]+$/;
 
 function formatArray(values: readonly unknown[], element: Codec): string {
-  let text = "";
-  for (const value of values) text += `${text === "" ? "" : ","}${formatItem(value, element)}`;
-  return `{${text}}`;
+  return `{${values.map((value) => formatItem(value, element)).join(",")}}`;
 }
 
 function formatItem(value: unknown, element: Codec): string {
