@@ -204,9 +204,10 @@ export class Servers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#clock.restore();
     for (const db of this.#databases.values()) await db.close();
     await this.#dispatcher[Symbol.asyncDispose]();
+    // Last: a driver that has closed a connection by this clock would wait for it to be that late again before the next.
+    this.#clock.restore();
   }
 }
 

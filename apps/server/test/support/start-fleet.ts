@@ -65,16 +65,16 @@ export async function startFleet(folder: string, plan: Omit<FleetPlan, "log">): 
   };
 }
 
-/** A join token for each of so many operators, good for `uses` nodes. */
-export function createJoinTokens(
+/** A join token for each of so many operators, good for `uses` nodes. One after the other: a hundred at once are refused in part. */
+export async function createJoinTokens(
   server: string,
   { adminKey, operators, uses }: { readonly adminKey: string; readonly operators: number; readonly uses: number },
 ): Promise<readonly string[]> {
-  return Promise.all(
-    Array.from({ length: operators }, async (_, index) => {
-      const input = { operator: `operator ${index}`, uses };
-      const made = await mutate<z.output<typeof TokenCreateOutput>>(server, "token.create", input, { key: adminKey });
-      return made.joinToken;
-    }),
-  );
+  const tokens: string[] = [];
+  for (let index = 0; index < operators; index += 1) {
+    const input = { operator: `operator ${index}`, uses };
+    const made = await mutate<z.output<typeof TokenCreateOutput>>(server, "token.create", input, { key: adminKey });
+    tokens.push(made.joinToken);
+  }
+  return tokens;
 }
