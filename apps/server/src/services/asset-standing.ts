@@ -1,5 +1,5 @@
 import { compareIds, independentCopies, isPresent, placesLeft, urgencyOf, weighCopies } from "@dispatcher/core";
-import type { AssetId, CopyOnNode, Holder, UrgencyFacts, VettingRule } from "@dispatcher/core";
+import type { AssetId, CopyOnNode, Holder, NodeId, UrgencyFacts, VettingRule } from "@dispatcher/core";
 import { lockAssets, readHolders, updateStandings } from "../db/queries/standings.ts";
 import type { AssetFacts, AssetStanding, HolderRow } from "../db/queries/standings.ts";
 import { updateReplicaWeights } from "../db/queries/assignments.ts";
@@ -12,6 +12,11 @@ import type { Sql } from "../db/database.ts";
  */
 export function toHolders(rows: readonly HolderRow[]): readonly Holder[] {
   return rows.filter((row) => row.replica === null || (isPresent(row) && !row.isSurplus)).map(toHolder);
+}
+
+/** The nodes of the copies that are left out: they have one all the same, and are not to be given another. */
+export function leftOut(rows: readonly HolderRow[]): readonly NodeId[] {
+  return rows.filter((row) => row.replica !== null && (!isPresent(row) || row.isSurplus)).map((row) => row.nodeId);
 }
 
 /** The same with the copies that are to leave: they are there still. */

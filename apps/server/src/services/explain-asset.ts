@@ -7,7 +7,7 @@ import { readOrigins } from "../db/queries/origins.ts";
 import { findAsset, readHolders } from "../db/queries/standings.ts";
 import type { AssetFacts } from "../db/queries/standings.ts";
 import type { AssetExplainInput, AssetExplainOutput } from "../wire/asset.ts";
-import { toHolders, urgencyFactsOf } from "./asset-standing.ts";
+import { leftOut, toHolders, urgencyFactsOf } from "./asset-standing.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { avoidMsOf } from "./feeder/feeder.ts";
 import { roundSettingsOf, toAsker } from "./grant-assignments.ts";
@@ -30,7 +30,8 @@ export async function explainAssetNow(
   const asset = await findAsset(sql, id);
   if (asset === null) throw new DispatcherError("ASSET_UNKNOWN", `There is no asset ${id}.`, { details: { id } });
   const { nowMs, retryAtMs } = asset;
-  const holders = toHolders(await readHolders(sql, [id], vetting));
+  const rows = await readHolders(sql, [id], vetting);
+  const holders = toHolders(rows);
   const late = await readLateFailures(sql, { assetIds: [id], withinMs: avoidMsOf(config) });
   const facts = urgencyFactsOf(asset, independentCopies(holders));
   const candidate: Candidate = {
@@ -42,7 +43,7 @@ export async function explainAssetNow(
     urgency: urgencyOf(facts, nowMs).value,
     copies: asset.copies,
     holders,
-    avoid: late.map((row) => row.nodeId),
+    avoid: [...new Set([...late.map((row) => row.nodeId), ...leftOut(rows)])],
     originFetches: 0,
     seeds: 0,
   };

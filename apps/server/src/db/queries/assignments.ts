@@ -150,6 +150,14 @@ export async function readGrants(sql: Sql, ids: readonly AssignmentId[]): Promis
   return rows.map(toOpenGrant);
 }
 
+/** Those of these leases that are surplus. */
+export async function readSurplus(sql: Sql, ids: readonly AssignmentId[]): Promise<readonly AssignmentId[]> {
+  if (ids.length === 0) return [];
+  const rows = await sql<{ id: AssignmentId }[]>`
+    select id::text as id from assignments where id = any(${ids}::bigint[]) and is_surplus`;
+  return rows.map(({ id }) => id);
+}
+
 /** A grant that is to be written. */
 export type NewAssignment = {
   readonly assetId: AssetId;

@@ -49,7 +49,7 @@ import {
 } from "../../db/queries/standings.ts";
 import type { AssetFacts, HolderRow, QueueId, QueuePlace, QueuedAsset } from "../../db/queries/standings.ts";
 import type { Metrics } from "../../metrics.ts";
-import { bytesToReserve, toHolders, urgencyFactsOf } from "../asset-standing.ts";
+import { bytesToReserve, leftOut, toHolders, urgencyFactsOf } from "../asset-standing.ts";
 import type { Weighed } from "../asset-standing.ts";
 import { originBudgetOf } from "../settings.ts";
 import { Queue } from "./queue.ts";
@@ -367,7 +367,7 @@ export class Feeder {
     }
     const place = { id: asset.id, urgency: standing.urgency };
     const { queue, told, lastTurn } = entry;
-    const avoid = this.#candidateOf(asset.id)?.avoid ?? [];
+    const avoid = [...new Set([...(this.#candidateOf(asset.id)?.avoid ?? []), ...leftOut(rows)])];
     this.#drop(asset.id);
     if (!queue.covers(place)) {
       this.#noteMissed(asset.id, { ...queue.id, ...place });
@@ -674,9 +674,10 @@ export class Feeder {
     const ends = [retryAtMs ?? -Infinity, ...avoided.map((one) => one.untilMs)].filter((endMs) => endMs > nowMs);
     if (ends.length > 0) this.#resting.set(id, performance.now() + Math.min(...ends) - nowMs);
     if (retryAtMs !== null && retryAtMs > nowMs) return;
-    const present = toHolders(holders.get(id) ?? []);
+    const rows = holders.get(id) ?? [];
+    const present = toHolders(rows);
     const urgency = this.#orderOf(facts, queue.id, this.#urgencyOf(facts, present, nowMs));
-    const avoid = avoided.map((one) => one.nodeId);
+    const avoid = [...new Set([...avoided.map((one) => one.nodeId), ...leftOut(rows)])];
     const { sizeBytes, digest } = facts;
     const entry = {
       queue,

@@ -43,6 +43,8 @@ export type Desk = {
   readonly dependencies: Dependencies;
   readonly nowMs: number;
   readonly stored: Map<AssignmentId, StoredAssignment>;
+  /** Those of them that were not read, as this process knows them: whether they are surplus it does not know. */
+  readonly remembered: ReadonlySet<AssignmentId>;
   /** By asset, what these nodes have, or had, of those that somebody comes late with. */
   readonly storedOfLate: ReadonlyMap<AssetId, readonly StoredAssignment[]>;
   readonly assets: ReadonlyMap<AssetId, AssetFacts>;
@@ -202,7 +204,7 @@ export async function openDesk(
   const reported = [...ending, ...open].map((report) => report.assignmentId);
   const nodes = calls.map(({ node }) => node);
   const endingIds = new Set(ending.map((report) => report.assignmentId));
-  const mentioned = await findMentioned(dependencies, sql, { nodes, reported, endingIds });
+  const { mentioned, remembered } = await findMentioned(dependencies, sql, { nodes, reported, endingIds });
   // Only reports that end or revive something look at the asset; plain progress touches no shared row.
   const involvedIds = new Set(
     [
@@ -231,6 +233,7 @@ export async function openDesk(
     dependencies,
     nowMs: Math.max(...calls.map(({ node }) => node.nowMs)),
     stored,
+    remembered,
     storedOfLate: Map.groupBy(
       [...stored.values()].filter((one) => lateAssets.has(one.assetId)),
       (one) => one.assetId,
@@ -261,13 +264,13 @@ async function findMentioned(
     readonly reported: readonly AssignmentId[];
     readonly endingIds: ReadonlySet<AssignmentId>;
   },
-): Promise<readonly StoredAssignment[]> {
+): Promise<{ readonly mentioned: readonly StoredAssignment[]; readonly remembered: ReadonlySet<AssignmentId> }> {
   const known = nodes.flatMap((node) => knownLeases.of(node) ?? []).filter(({ id }) => endingIds.has(id));
-  const knownIds = new Set(known.map(({ id }) => id));
+  const remembered = new Set(known.map(({ id }) => id));
   const wanted = new Set([...nodes.flatMap((node) => node.openIds), ...reported]);
-  const unknownIds = [...wanted].filter((id) => !knownIds.has(id));
+  const unknownIds = [...wanted].filter((id) => !remembered.has(id));
   const nodeIds = nodes.map(({ id }) => id);
-  return [...known, ...(await readAssignmentsOfNodes(sql, nodeIds, unknownIds))];
+  return { mentioned: [...known, ...(await readAssignmentsOfNodes(sql, nodeIds, unknownIds))], remembered };
 }
 
 /** Who has the assets, or has leased them. What these nodes have open is known already. */

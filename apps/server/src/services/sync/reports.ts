@@ -33,7 +33,7 @@ import {
 import type { AssignmentId, NodeId, Origin, OriginId } from "@dispatcher/core";
 import type { z } from "zod";
 import type { Sql } from "../../db/database.ts";
-import { hasCrowdedAsset } from "../../db/queries/assignments.ts";
+import { hasCrowdedAsset, readSurplus } from "../../db/queries/assignments.ts";
 import type { StoredAssignment } from "../../db/queries/assignments.ts";
 import { lockNodes } from "../../db/queries/nodes.ts";
 import type { NodeRow } from "../../db/queries/nodes.ts";
@@ -223,6 +223,18 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
   desk.changed.set(stored.id, stored.isSurplus ? { ...change, isNeeded: true } : change);
 }
 
+/** A lease that was to end, and goes on because its report was refused, is looked at after all. */
+async function learnSurplus(sql: Sql, desk: Desk, { node }: Speaker): Promise<void> {
+  const goingOn = node.openIds.filter((id) => {
+    const stored = desk.stored.get(id);
+    return stored !== undefined && desk.remembered.has(id) && isOpen(currentOf(desk, stored));
+  });
+  for (const id of await readSurplus(sql, goingOn)) {
+    const stored = desk.stored.get(id);
+    if (stored !== undefined) desk.stored.set(id, { ...stored, isSurplus: true });
+  }
+}
+
 /**
  * Surplus leases that a node does not list: it has stopped when it was told, or never heard of the grant. Only now may
  * another fetch take the slot.
@@ -359,6 +371,7 @@ export async function hearReports(
       ...input.released.map((report) => answer(desk, speaker, report, recordReleased)),
     ]);
     await compareHolding(sql, speaker, finished);
+    await learnSurplus(sql, desk, speaker);
     // Those who speak after it in this group see its copies as they are from now on.
     showAsPresent(desk, speaker);
     for (const report of input.open) recordOpen(desk, speaker, report);
