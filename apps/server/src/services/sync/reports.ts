@@ -198,7 +198,11 @@ function recordOpen(desk: Desk, speaker: Speaker, report: Open): void {
     if (before.state === "expired" && before.term === report.term) speaker.away.push({ stored, report });
     return;
   }
-  if (before.term !== report.term) return;
+  if (before.term !== report.term) {
+    // What it says of an older term is not believed; and what is not needed is not to be begun.
+    if (stored.isSurplus) speaker.stopped.add(stored.id);
+    return;
+  }
   const hasBegun = report.state === "running" || report.bytesDone > 0;
   if (stored.isSurplus && (!hasBegun || isUnwanted(desk, speaker, stored))) {
     speaker.stopped.add(stored.id);
