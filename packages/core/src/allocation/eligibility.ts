@@ -230,11 +230,11 @@ const nodeFull: Rule<Question> = {
   },
 };
 
-const failedLately: Rule<Question> = {
+const avoided: Rule<Question> = {
   reason: "RETRY_PAUSE",
   refuse: ({ asker, candidate, settings }) =>
     candidate.avoid.includes(asker.nodeId) ? { reason: "RETRY_PAUSE", retryAfterMs: settings.idleRetryMs } : null,
-  facts: ({ asker, candidate }) => ({ rule: "RETRY_PAUSE", failedLately: candidate.avoid.includes(asker.nodeId) }),
+  facts: ({ asker, candidate }) => ({ rule: "RETRY_PAUSE", isAvoided: candidate.avoid.includes(asker.nodeId) }),
 };
 
 /**
@@ -321,7 +321,7 @@ export const ASSET_RULES: readonly Rule<Question>[] = [
   soleHolder,
   trialBudget,
   nodeFull,
-  failedLately,
+  avoided,
   horizonFull,
   peersNotReady,
   originSaturated,

@@ -61,7 +61,7 @@ const REFUSES: { readonly [One in Name]: (facts: FactsOf<One>) => boolean } = {
     const fitsDisk = openBytes + neededBytes + marginBytes <= freeBytes;
     return neededBytes > 0 && !(fitsLedger && fitsDisk);
   },
-  RETRY_PAUSE: (facts) => facts.failedLately,
+  RETRY_PAUSE: (facts) => facts.isAvoided,
   HORIZON_FULL: ({ openBytes, neededBytes, limitBytes }) => limitBytes !== null && openBytes + neededBytes > limitBytes,
   PEERS_NOT_READY: ({ source, seeds }) => source === "peers" && seeds === 0,
   ORIGIN_SATURATED: ({ source, slots }) => source === "origin" && (slots === null || slots === 0),
@@ -305,7 +305,7 @@ describe("what would change it", () => {
     [
       "RETRY_PAUSE",
       { candidate: aCandidate({ avoid: [nodeId(1)] }) },
-      "Wait, or ask another node: this one failed on it lately.",
+      "Wait, or ask another node: this one failed on it lately, or has a copy that is not counted for now.",
     ],
     [
       "HORIZON_FULL",

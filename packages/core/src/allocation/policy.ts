@@ -46,7 +46,7 @@ export type Candidate = {
   readonly copies: CopyRange;
   /** Every node that has a copy or an open lease. */
   readonly holders: readonly Holder[];
-  /** Nodes that failed on it lately; another is asked first. */
+  /** Nodes that are not asked for now: they failed on it lately, or have a copy that is not counted and is no holder's. */
   readonly avoid: readonly NodeId[];
   /** How many of the holders fetched it, or are to fetch it, from its origin. */
   readonly originFetches: number;

@@ -73,7 +73,7 @@ export type RuleFacts =
       readonly openBytes: number;
     }
   /** Refuses when it does. */
-  | { readonly rule: "RETRY_PAUSE"; readonly failedLately: boolean }
+  | { readonly rule: "RETRY_PAUSE"; readonly isAvoided: boolean }
   /** Refuses what makes more than the limit together with what is open; a null limit, nothing. */
   | {
       readonly rule: "HORIZON_FULL";

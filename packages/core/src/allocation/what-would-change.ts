@@ -101,7 +101,8 @@ const CHANGES: { readonly [Name in RuleFacts["rule"]]: (facts: FactsOf<Name>) =>
   TRIAL_BUDGET: ({ neededBytes, limitBytes }) =>
     `Wait until this node is vetted, or let the nodes on trial be given ${atLeast(neededBytes - limitBytes)} more.`,
   NODE_FULL: changeOfRoom,
-  RETRY_PAUSE: () => "Wait, or ask another node: this one failed on it lately.",
+  RETRY_PAUSE: () =>
+    "Wait, or ask another node: this one failed on it lately, or has a copy that is not counted for now.",
   HORIZON_FULL: changeOfHorizon,
   PEERS_NOT_READY: ({ originFetches, originFetchesMax }) =>
     `Wait until a holder gives its copy on, or let more than ${originFetchesMax} fetch it from the origin: ${originFetches} do.`,

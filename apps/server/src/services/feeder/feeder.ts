@@ -505,6 +505,7 @@ export class Feeder {
     await this.#takeNote(due);
   }
 
+  /** Of assets that are not loaded: those that stand above their queue's floor are to be read. */
   async #noteUnknown(ids: readonly AssetId[]): Promise<void> {
     for (let start = 0; start < ids.length; start += BATCH) {
       for (const place of await readQueuePlaces(this.#parts.db.sql, ids.slice(start, start + BATCH))) {

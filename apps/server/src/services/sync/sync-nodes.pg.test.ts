@@ -458,6 +458,27 @@ describe("time", () => {
     expect((await dispatcher.services.readOverview()).leases).toMatchObject({ cancelled: 1 });
   });
 
+  test("a surplus lease ends though its node has only a report of it that is refused", async () => {
+    const { dispatcher, ada, ben, late, second } = await startWithLate();
+    await ada.sync({ finished: [finished(late)] });
+    // The server that granted it has it in memory, where nobody has written that it is surplus.
+    const reply = await ben.sync({ finished: [{ ...finished(second), term: second.term - 1 }] });
+    expect(reply.reports).toMatchObject([{ outcome: "rejected", code: "LEASE_TERM_STALE" }]);
+    expect(reply.grants).toEqual([]);
+    expect(await nodeOf(dispatcher, ben.nodeId)).toMatchObject({ reservedBytes: 0, openLeases: 0 });
+  });
+
+  test("a surplus lease that is listed under an older term is told to stop", async () => {
+    const { dispatcher, ada, ben, late, second } = await startWithLate();
+    await ada.sync({ finished: [finished(late)] });
+    const reply = await ben.sync({ open: [{ ...open(second), term: second.term - 1 }] });
+    expect(reply.leases).toEqual([]);
+    expect(reply.cancels).toMatchObject([{ assignmentId: second.assignmentId }]);
+    // Once it no longer lists it, its slot and its bytes are free.
+    await ben.sync();
+    expect(await nodeOf(dispatcher, ben.nodeId)).toMatchObject({ reservedBytes: 0, openLeases: 0 });
+  });
+
   test("a surplus lease whose fetch has begun goes on, and its copy is taken", async () => {
     const { dispatcher, ada, ben, late, second } = await startWithLate();
     await ada.sync({ finished: [finished(late)] });
